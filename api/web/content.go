@@ -1,0 +1,232 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"ringbin/storage"
+)
+
+// rangesMax bounds the ranges of one request: each one may open a copy anew.
+// Above it the whole content is sent, as RFC 9110 allows.
+const rangesMax = 32
+
+// Content is what can be served: bytes of a known size that can be read from
+// anywhere.
+type Content interface {
+	io.ReadSeeker
+	Size() int64
+	// Prepare makes sure that the next Read has something to read.
+	Prepare() error
+}
+
+// ServeContent answers GET and HEAD with content, conditions and ranges as
+// http.ServeContent has them. ETag, Content-Type and Cache-Control are set by
+// the caller before. An error means that nothing was sent: 412, 416, or no copy
+// to be had. Bytes that fail later cut the connection: an answer that is
+// complete is right.
+func ServeContent(w http.ResponseWriter, r *http.Request, c Content) error {
+	source := &source{content: c, size: c.Size()}
+	answer := &contentWriter{ResponseWriter: w, source: source}
+	http.ServeContent(answer, withSaneRange(r, source.size), "", time.Time{}, source)
+	failed := source.close()
+	switch {
+	case answer.err != nil:
+		return answer.err
+	case failed != nil:
+		RecordOf(r).Err = failed
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// withSaneRange returns a request whose Range http.ServeContent answers well:
+// on empty content there is none, the suffix of zero bytes is left out, and
+// too many ranges are none.
+func withSaneRange(r *http.Request, size int64) *http.Request {
+	header := r.Header.Get("Range")
+	sane := saneRange(header, size)
+	if sane == header {
+		return r
+	}
+	clone := *r
+	clone.Header = r.Header.Clone()
+	if sane == "" {
+		clone.Header.Del("Range")
+	} else {
+		clone.Header.Set("Range", sane)
+	}
+	return &clone
+}
+
+func saneRange(header string, size int64) string {
+	specs, isBytes := strings.CutPrefix(header, "bytes=")
+	switch {
+	case header == "" || size == 0:
+		return ""
+	case !isBytes:
+		return header
+	}
+	var kept []string
+	for _, spec := range strings.Split(specs, ",") {
+		first, last, found := strings.Cut(spec, "-")
+		n, err := strconv.ParseInt(strings.TrimSpace(last), 10, 64)
+		if found && strings.TrimSpace(first) == "" && err == nil && n == 0 {
+			continue
+		}
+		kept = append(kept, spec)
+	}
+	switch {
+	case len(kept) == 0:
+		return fmt.Sprintf("bytes=%d-", size) // beyond the end: 416
+	case len(kept) > rangesMax:
+		return ""
+	}
+	return "bytes=" + strings.Join(kept, ",")
+}
+
+// contentWriter keeps back what http.ServeContent would say of a failed
+// condition, and opens a copy before anything is promised.
+type contentWriter struct {
+	http.ResponseWriter
+	source *source
+	sent   bool
+	err    error // nothing was sent, and why
+}
+
+func (w *contentWriter) WriteHeader(status int) {
+	if w.sent || w.err != nil {
+		return
+	}
+	const op = "web.ServeContent"
+	h := w.Header()
+	switch status {
+	case http.StatusNotModified:
+	case http.StatusPreconditionFailed:
+		w.err = &storage.Error{Op: op, Kind: storage.KindPrecondition, Code: CodePreconditionFailed}
+	case http.StatusRequestedRangeNotSatisfiable:
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", w.source.size))
+		w.err = &storage.Error{
+			Op: op, Kind: storage.KindRange, Code: CodeRangeNotSatisfiable, Details: map[string]any{"size": w.source.size},
+		}
+	default:
+		if w.err = w.source.prepare(); w.err != nil {
+			h.Del("Content-Range")
+		}
+	}
+	if w.err != nil {
+		for _, name := range []string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Length", "Content-Type", "ETag"} {
+			h.Del(name)
+		}
+		return
+	}
+	w.sent = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+var errKeptBack = errors.New("web: answer kept back")
+
+func (w *contentWriter) Write(p []byte) (int, error) {
+	if !w.sent {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.err != nil {
+		return 0, errKeptBack
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// source moves the content's own position only when bytes are wanted, so that
+// http.ServeContent may ask for the size without losing the copy that is open.
+// For several ranges http.ServeContent reads in a goroutine that may outlive
+// it: hence the lock, and close.
+type source struct {
+	mu      sync.Mutex
+	content Content
+	size    int64
+	at      int64 // where the next Read is wanted
+	under   int64 // where content stands
+	closed  bool
+	failed  error // the first read that could not go on
+}
+
+func (s *source) Seek(offset int64, whence int) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch whence {
+	case io.SeekCurrent:
+		offset += s.at
+	case io.SeekEnd:
+		offset += s.size
+	}
+	if offset < 0 {
+		return 0, errors.New("web: seek before the start")
+	}
+	s.at = offset
+	return offset, nil
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, io.ErrClosedPipe
+	}
+	if s.at >= s.size {
+		return 0, io.EOF
+	}
+	if err := s.move(); err != nil {
+		s.failed = err
+		return 0, err
+	}
+	n, err := s.content.Read(p)
+	s.at += int64(n)
+	s.under = s.at
+	if errors.Is(err, io.EOF) {
+		err = nil
+		if n == 0 {
+			err = io.ErrUnexpectedEOF // the size was promised
+		}
+	}
+	if err != nil {
+		s.failed = err
+	}
+	return n, err
+}
+
+func (s *source) move() error {
+	if s.at == s.under {
+		return nil
+	}
+	if _, err := s.content.Seek(s.at, io.SeekStart); err != nil {
+		return err
+	}
+	s.under = s.at
+	return nil
+}
+
+// prepare opens a copy where the next Read is wanted.
+func (s *source) prepare() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at >= s.size {
+		return nil
+	}
+	if err := s.move(); err != nil {
+		return err
+	}
+	return s.content.Prepare()
+}
+
+func (s *source) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return s.failed
+}

@@ -1,0 +1,175 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/julienschmidt/httprouter"
+
+	"ringbin/storage"
+)
+
+// Handler answers a request, or returns why it can't: then it must not have
+// written anything, and the dialect's ErrorFunc writes the answer.
+type Handler func(w http.ResponseWriter, r *http.Request, p httprouter.Params) error
+
+// ErrorFunc writes an error in a dialect's format.
+type ErrorFunc func(w http.ResponseWriter, r *http.Request, err error)
+
+// OptionsFunc writes the answer to OPTIONS on a known path. allow lists the
+// path's methods; the Allow header is set already.
+type OptionsFunc func(w http.ResponseWriter, r *http.Request, allow []string)
+
+// Router is the routes of one dialect.
+//
+// httprouter refuses a literal beside a parameter, so the routes lie in a short
+// stack of its trees: those with the fewest parameters are asked first, those
+// that begin with one last. Case and trailing slashes count, nothing is
+// redirected, HEAD falls back to GET.
+type Router struct {
+	dialect string
+	render  ErrorFunc
+	options OptionsFunc
+	tiers   [tiers]*httprouter.Router
+	methods []string // that any route has, sorted
+}
+
+// tiers is how many trees there are: for zero parameters up to the most that a
+// route has, and one for routes that begin with a parameter.
+const tiers = 5
+
+// NewRouter returns a Router without routes.
+func NewRouter(dialect string, render ErrorFunc, options OptionsFunc) *Router {
+	rt := &Router{dialect: dialect, render: render, options: options}
+	for i := range rt.tiers {
+		rt.tiers[i] = &httprouter.Router{}
+	}
+	return rt
+}
+
+// Handle adds a route. A pattern is httprouter's. A parameter called key or
+// token keeps the path out of logs.
+func (rt *Router) Handle(method, pattern string, h Handler) {
+	if i, found := slices.BinarySearch(rt.methods, method); !found {
+		rt.methods = slices.Insert(rt.methods, i, method)
+	}
+	secret := strings.Contains(pattern, "/:key") || strings.Contains(pattern, "/:token")
+	rt.tiers[tier(pattern)].Handle(method, pattern, func(w http.ResponseWriter, r *http.Request, p httprouter.Params) {
+		rec := RecordOf(r)
+		rec.Route = pattern
+		if !secret {
+			rec.Path = r.URL.Path
+		}
+		if err := h(w, r, p); err != nil {
+			rt.fail(w, r, err)
+		}
+	})
+}
+
+func tier(pattern string) int {
+	if strings.HasPrefix(pattern, "/:") || strings.HasPrefix(pattern, "/*") {
+		return tiers - 1
+	}
+	n := strings.Count(pattern, "/:") + strings.Count(pattern, "/*")
+	if n >= tiers-1 {
+		panic("web: too many parameters in " + pattern)
+	}
+	return n
+}
+
+// ServeHTTP answers with the first tree that knows the path.
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rec := RecordOf(r)
+	rec.Dialect, rec.Render = rt.dialect, rt.render
+	path, escaped := routingPath(r.URL)
+	h, p := rt.lookup(r.Method, path)
+	if h == nil && r.Method == http.MethodHead {
+		h, p = rt.lookup(http.MethodGet, path)
+	}
+	if h != nil {
+		if escaped {
+			unescape(p)
+		}
+		h(w, r, p)
+		return
+	}
+	allow := rt.allowed(path)
+	if len(allow) == 0 {
+		rt.fail(w, r, &storage.Error{Op: "web.Router", Kind: storage.KindNotFound, Code: CodeEndpointNotFound})
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	if r.Method == http.MethodOptions {
+		rt.options(w, r, allow)
+		return
+	}
+	rt.fail(w, r, ErrMethodNotAllowed)
+}
+
+func (rt *Router) lookup(method, path string) (httprouter.Handle, httprouter.Params) {
+	for _, t := range rt.tiers {
+		if h, p, _ := t.Lookup(method, path); h != nil {
+			return h, p
+		}
+	}
+	return nil, nil
+}
+
+// allowed lists the methods of a path; none for an unknown one.
+func (rt *Router) allowed(path string) []string {
+	var allow []string
+	for _, m := range rt.methods {
+		if h, _ := rt.lookup(m, path); h == nil {
+			continue
+		}
+		allow = append(allow, m)
+		if m == http.MethodGet {
+			allow = append(allow, http.MethodHead)
+		}
+	}
+	if len(allow) == 0 {
+		return nil
+	}
+	return append(allow, http.MethodOptions)
+}
+
+// fail writes an error. What failed after its first byte can't be taken back:
+// the connection is cut.
+func (rt *Router) fail(w http.ResponseWriter, r *http.Request, err error) {
+	RecordOf(r).Err = err
+	if sent, ok := w.(*Response); ok && sent.Status() != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	rt.render(w, r, err)
+}
+
+// routingPath is the path that routes are looked up with. Segments are decoded,
+// but an encoded slash stays inside its segment; escaped says that parameters
+// are to be decoded once more.
+func routingPath(u *url.URL) (path string, escaped bool) {
+	if u.RawPath == "" {
+		return u.Path, false
+	}
+	segments := strings.Split(u.RawPath, "/")
+	for i, s := range segments {
+		plain, err := url.PathUnescape(s)
+		if err != nil {
+			return u.Path, false // net/url made both, so they agree: not reached
+		}
+		segments[i] = protected.Replace(plain)
+	}
+	return strings.Join(segments, "/"), true
+}
+
+var (
+	protected   = strings.NewReplacer("%", "%25", "/", "%2F")
+	unprotected = strings.NewReplacer("%25", "%", "%2F", "/")
+)
+
+func unescape(p httprouter.Params) {
+	for i := range p {
+		p[i].Value = unprotected.Replace(p[i].Value)
+	}
+}

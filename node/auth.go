@@ -1,0 +1,163 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"time"
+
+	"ringbin/storage"
+	"ringbin/storage/meta"
+)
+
+// Caller is who a request acts for.
+type Caller struct {
+	Account  string
+	Key      string // key id
+	Operator bool
+	rate     int64 // requests a minute of the key's own; 0: the setting's default
+}
+
+func (c Caller) actor() meta.Actor { return meta.Actor{Account: c.Account, Key: c.Key} }
+
+// scope is what the caller's Idempotency-Keys are unique in.
+func (c Caller) scope() string {
+	if c.Operator {
+		return "operator"
+	}
+	return c.Account
+}
+
+// secretPrefix is what a key of a dialect begins with.
+const secretPrefix = "hb_live_"
+
+// secretSymbols is the length of the random part of a key: 62^32 is 190 bits.
+const secretSymbols = 32
+
+const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+func unauthenticated(op, code string) error {
+	return &storage.Error{Op: op, Kind: storage.KindUnauthenticated, Code: code}
+}
+
+// Authenticate returns who a secret of a dialect stands for. The error is
+// KindUnauthenticated with code auth_missing, auth_invalid, auth_expired,
+// auth_revoked or account_disabled; KindUnavailable (no_leader) when a miss
+// cannot be told from a key not applied here yet.
+func (s *Service) Authenticate(ctx context.Context, api, secret string) (Caller, error) {
+	const op = "node.Authenticate"
+	if secret == "" {
+		return Caller{}, unauthenticated(op, "auth_missing")
+	}
+	if !wellFormed(secret) {
+		return Caller{}, unauthenticated(op, "auth_invalid")
+	}
+	if err := s.fresh(op); err != nil {
+		return Caller{}, err
+	}
+	hash := sha256.Sum256([]byte(secret))
+	key, found, err := s.n.fsm.KeyByHash(hash)
+	if err == nil && !found {
+		// A miss may only mean that this node is behind.
+		if err := s.n.catchUp(ctx); err != nil {
+			return Caller{}, err
+		}
+		key, found, err = s.n.fsm.KeyByHash(hash)
+	}
+	if err != nil {
+		return Caller{}, err //nolint:wrapcheck // already an *Error with its op
+	}
+	if !found || key.API != api {
+		return Caller{}, unauthenticated(op, "auth_invalid")
+	}
+	if err := s.usable(op, key); err != nil {
+		return Caller{}, err
+	}
+	s.uses.note(key.ID, s.now())
+	return Caller{Account: key.Account, Key: key.ID, rate: key.RatePerMinute}, nil
+}
+
+func (s *Service) usable(op string, key Key) error {
+	switch {
+	case key.Revoked != 0:
+		return unauthenticated(op, "auth_revoked")
+	case key.Expires != 0 && key.Expires <= s.now():
+		return unauthenticated(op, "auth_expired")
+	}
+	account, found, err := s.n.fsm.Account(key.Account)
+	if err != nil {
+		return err //nolint:wrapcheck // already an *Error with its op
+	}
+	if !found || account.Disabled {
+		return unauthenticated(op, "account_disabled")
+	}
+	return nil
+}
+
+// fresh refuses to judge keys on a node that has not heard of a leader for
+// MaxStale: a revocation could have passed it by (I4).
+func (s *Service) fresh(op string) error {
+	raft, ok := s.n.raft()
+	if !ok || time.Since(raft.LastContact()) > s.n.cfg.MaxStale {
+		return noLeader(op, nil)
+	}
+	return nil
+}
+
+// wellFormed is whether a secret can be a key of a dialect at all. What can't
+// be one is refused without a question to the leader.
+func wellFormed(secret string) bool {
+	if len(secret) != len(secretPrefix)+secretSymbols || secret[:len(secretPrefix)] != secretPrefix {
+		return false
+	}
+	for _, b := range []byte(secret[len(secretPrefix):]) {
+		if b < '0' || b > '9' && b < 'A' || b > 'Z' && b < 'a' || b > 'z' {
+			return false
+		}
+	}
+	return true
+}
+
+// AuthenticateOperator checks the operator's token, in constant time.
+// KindNotFound (endpoint_not_found) when the admin API is switched off.
+func (s *Service) AuthenticateOperator(_ context.Context, token string) (Caller, error) {
+	const op = "node.AuthenticateOperator"
+	switch {
+	case !s.Settings().AdminAPI:
+		return Caller{}, &storage.Error{Op: op, Kind: storage.KindNotFound, Code: "endpoint_not_found"}
+	case token == "":
+		return Caller{}, unauthenticated(op, "auth_missing")
+	case !s.n.trust.CheckAdminToken(token):
+		return Caller{}, unauthenticated(op, "auth_invalid")
+	}
+	return Caller{Operator: true}, nil
+}
+
+func operatorOnly(op string, c Caller) error {
+	if !c.Operator {
+		return unauthenticated(op, "auth_invalid")
+	}
+	return nil
+}
+
+// randomText draws n symbols by rejection sampling, so that each is as likely.
+func randomText(n int) string {
+	const fair = 256 / len(alphanumeric) * len(alphanumeric)
+	out := make([]byte, 0, n)
+	buf := make([]byte, n+n/2)
+	for len(out) < n {
+		_, _ = rand.Read(buf) // never fails: crypto/rand ends the process instead
+		for _, b := range buf {
+			if int(b) < fair && len(out) < n {
+				out = append(out, alphanumeric[int(b)%len(alphanumeric)])
+			}
+		}
+	}
+	return string(out)
+}
+
+// newID draws an opaque id with a prefix that tells what it is of.
+func newID(prefix string) string { return prefix + "_" + randomText(idSymbols) }
+
+// idSymbols is the length of an id's random part: 62^20 is 119 bits.
+const idSymbols = 20

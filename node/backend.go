@@ -1,0 +1,172 @@
+package node
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"ringbin/cluster"
+	"ringbin/cluster/peer"
+	"ringbin/storage"
+	"ringbin/storage/meta"
+)
+
+// backend is what a node offers its peers.
+type backend struct{ n *Node }
+
+var _ peer.Backend = backend{}
+
+func (b backend) PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
+	return b.n.owner.Receive(ctx, cid, body) //nolint:wrapcheck // crosses the wire as it is
+}
+
+func (b backend) ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error) {
+	return b.n.owner.Confirm(ctx, cid) //nolint:wrapcheck // crosses the wire as it is
+}
+
+func (b backend) OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
+	return b.n.store.Open(ctx, cid, offset, length) //nolint:wrapcheck // crosses the wire as it is
+}
+
+func (b backend) StatBlob(_ context.Context, cid storage.CID) (storage.BlobInfo, bool, error) {
+	return b.n.store.Stat(cid) //nolint:wrapcheck // crosses the wire as it is
+}
+
+func (b backend) Propose(ctx context.Context, p peer.Pack) (peer.PackReply, error) {
+	if err := b.n.knownPeer(ctx); err != nil {
+		return peer.PackReply{}, err
+	}
+	index, err := b.n.proposer.accept(ctx, p)
+	return peer.PackReply{Index: index}, err
+}
+
+func (b backend) ReadIndex(ctx context.Context) (peer.ReadIndexReply, error) {
+	raft, ok := b.n.raft()
+	if !ok || !raft.IsLeader() {
+		return peer.ReadIndexReply{}, noLeader("node.ReadIndex", nil)
+	}
+	index, err := b.n.leaderReads.get(ctx)
+	return peer.ReadIndexReply{Index: index, Term: raft.Term()}, err
+}
+
+func (b backend) Term(context.Context) (uint64, error) {
+	raft, ok := b.n.raft()
+	if !ok {
+		return 0, noLeader("node.Term", nil)
+	}
+	return raft.Term(), nil
+}
+
+func (b backend) Hello(_ context.Context, body []byte) ([]byte, error) {
+	const op = "node.Hello"
+	var q cluster.HelloRequest
+	if err := cbor.Unmarshal(body, &q); err != nil {
+		return nil, storage.E(op, storage.KindInvalid, err)
+	}
+	reply, err := cbor.Marshal(b.n.former.Answer(q))
+	if err != nil {
+		return nil, storage.E(op, storage.KindInternal, err)
+	}
+	return reply, nil
+}
+
+// Join admits a node: its address goes into the book, and it becomes a
+// non-voter. It votes once it has caught up, when the voter target wants one.
+func (b backend) Join(ctx context.Context, q peer.JoinRequest) (peer.JoinReply, error) {
+	const op = "node.Join"
+	n := b.n
+	raft, ok := n.raft()
+	if !ok {
+		return peer.JoinReply{}, noLeader(op, nil)
+	}
+	leader, _, ok := raft.Leader()
+	switch {
+	case !ok:
+		return peer.JoinReply{}, noLeader(op, nil)
+	case leader != n.self():
+		return n.peers.Join(ctx, leader, q) //nolint:wrapcheck // the leader's own answer
+	}
+	if id, ok := peer.Caller(ctx); ok && id != q.ID && !n.isMember(id) {
+		return peer.JoinReply{}, &storage.Error{Op: op, Kind: storage.KindForbidden, Text: "a node can only join itself"}
+	}
+	n.hints.set(q.ID, q.RPC)
+	record := meta.Node{
+		ID: q.ID, Name: q.Name, Incarnation: q.Incarnation, RPC: q.RPC, Gossip: q.Gossip,
+		HTTP: q.HTTP, Zone: q.Zone, Capacity: q.Capacity, Version: q.Version,
+	}
+	res, err := n.proposer.propose(ctx, meta.Header{}, meta.PutNode{Node: record})
+	if err == nil && res.Err != nil {
+		err = res.Err
+	}
+	if err != nil {
+		return peer.JoinReply{}, err
+	}
+	if !n.inConfiguration(q.ID) {
+		if err := raft.AddNonvoter(ctx, q.ID); err != nil {
+			return peer.JoinReply{}, err //nolint:wrapcheck // crosses the wire as it is
+		}
+	}
+	reply := peer.JoinReply{ClusterID: n.clusterID(), Leader: n.self(), CommitIndex: raft.CommitIndex()}
+	for _, m := range n.fsm.Nodes() {
+		reply.Nodes = append(reply.Nodes, peer.NodeAddr{ID: m.ID, RPC: m.RPC})
+	}
+	return reply, nil
+}
+
+func (b backend) Status(context.Context) (peer.Status, error) { return b.n.status(), nil }
+
+// knownPeer refuses whoever the address book does not name: a removed node
+// still has a certificate.
+func (n *Node) knownPeer(ctx context.Context) error {
+	id, ok := peer.Caller(ctx)
+	if !ok {
+		return storage.E("node.knownPeer", storage.KindUnauthenticated, nil)
+	}
+	if n.isMember(id) || n.inConfiguration(id) {
+		return nil
+	}
+	return &storage.Error{Op: "node.knownPeer", Kind: storage.KindForbidden, Code: "not_a_member"}
+}
+
+func (n *Node) isMember(id storage.NodeID) bool {
+	_, ok := n.fsm.Node(id)
+	return ok
+}
+
+func (n *Node) inConfiguration(id storage.NodeID) bool {
+	raft, ok := n.raft()
+	if !ok {
+		return false
+	}
+	for _, s := range raft.Servers() {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// status is this node as it tells its peers.
+func (n *Node) status() peer.Status {
+	st := peer.Status{
+		ID: n.self(), Name: n.cfg.Name, Version: n.cfg.Version, Incarnation: n.dir.identity().Incarnation,
+		Applied: n.fsm.AppliedIndex(), Clock: time.Now().UnixMilli(),
+	}
+	if raft, ok := n.raft(); ok {
+		st.Term, st.Commit = raft.Term(), raft.CommitIndex()
+		st.Leader, _, _ = raft.Leader()
+	}
+	stats := n.store.Stats()
+	st.Blobs, st.BlobBytes = stats.Blobs, stats.Bytes
+	if free, total, err := n.store.FreeBytes(); err == nil {
+		st.FreeBytes, st.TotalBytes = free, total
+	}
+	if index, hash, err := n.fsm.StateHash(); err == nil {
+		st.StateIndex, st.StateHash = index, hash
+	}
+	rs := n.replicas.Status()
+	st.Missing, st.Corrupt, st.SyncedRing = rs.Missing, rs.Corrupt, n.replicas.SyncedFor()
+	return st
+}

@@ -1,0 +1,384 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"ringbin/cluster/peer"
+	"ringbin/storage"
+	"ringbin/storage/meta"
+)
+
+// Limits and times of proposing.
+const (
+	packCommandsMax = 1024    // commands that travel together
+	packBytesMax    = 4 << 20 // their bytes
+	waitingMax      = 8192    // commands that wait for a pack on one node
+	roundBytesMax   = 8 << 20 // what the leader merges into one log entry
+	packsMax        = 256     // packs that wait on the leader
+
+	proposeTimeout = 10 * time.Second      // what a caller without a deadline gets
+	packTimeout    = 5 * time.Second       // one RPC to the leader
+	retryPause     = 20 * time.Millisecond // after a refusal: an election is under way
+	notAfterSpan   = 60 * time.Second      // how long a command may be on its way
+	roundPause     = 2 * time.Millisecond  // between rounds under load: fewer rounds are cheaper
+)
+
+// log is what proposing needs of the Raft group.
+type raftLog interface {
+	Apply(ctx context.Context, data []byte) (uint64, error)
+	IsLeader() bool
+	Leader() (storage.NodeID, uint64, bool)
+	Term() uint64
+	Poke(index uint64)
+}
+
+// proposer brings commands into the log. Every node gathers what its requests
+// propose at the same time into a pack and has one pack on the way to the
+// leader; the leader merges the packs that wait into one entry and has one
+// entry on the way. A command is done when the node's own FSM has applied its
+// id, whatever the RPC said: so a request reads its own write.
+type proposer struct {
+	self   storage.NodeID
+	fsm    *meta.FSM
+	raft   func() (raftLog, bool)
+	send   func(ctx context.Context, to storage.NodeID, p peer.Pack) (peer.PackReply, error)
+	now    func() int64 // Unix milliseconds
+	logger *slog.Logger
+
+	mu      sync.Mutex // protects the fields below
+	waiting []*proposal
+	seq     uint64
+	abandon context.CancelFunc // ends the pack on its way; nil when none is
+
+	gather chan struct{} // a proposal waits
+	rounds chan *round   // packs that wait on this node as leader
+}
+
+// proposal is one command on its way; tried tells what became of its pack.
+type proposal struct {
+	command []byte
+	tried   chan error
+}
+
+// round is a pack as the leader holds it.
+type round struct {
+	term     uint64
+	commands [][]byte
+	done     chan roundResult
+}
+
+type roundResult struct {
+	index uint64
+	err   error
+}
+
+func newProposer(self storage.NodeID, fsm *meta.FSM, logger *slog.Logger) *proposer {
+	return &proposer{
+		self: self, fsm: fsm, logger: logger,
+		now:    func() int64 { return time.Now().UnixMilli() },
+		gather: make(chan struct{}, 1),
+		rounds: make(chan *round, packsMax),
+	}
+}
+
+// propose returns what the FSM made of a command. A refusal by the FSM is in
+// the result; the error is KindUnavailable when the command was certainly not
+// done, and KindUnknown when that cannot be said.
+func (p *proposer) propose(ctx context.Context, h meta.Header, c meta.Command) (meta.Result, error) {
+	const op = "node.propose"
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	_, _ = rand.Read(h.ID[:])
+	h.NotAfter = max(p.now(), p.fsm.Now()) + notAfterSpan.Milliseconds()
+	command, err := meta.Encode(h, c)
+	if err != nil {
+		return meta.Result{}, err //nolint:wrapcheck // already says what and why
+	}
+	pending := p.fsm.Expect(h.ID)
+	defer pending.Cancel()
+
+	// Every try is under the one id, which the FSM carries out once (I8): so
+	// a try whose outcome is unknown may simply be made again.
+	unknown := false
+	for {
+		pr := &proposal{command: command, tried: make(chan error, 1)}
+		if err := p.enqueue(pr); err != nil {
+			return meta.Result{}, err
+		}
+		again := false
+		for !again {
+			select {
+			case r := <-pending.Done():
+				return r, nil
+			case err := <-pr.tried:
+				if err == nil {
+					// Committed: the own FSM is about to apply it.
+					unknown = true
+					continue
+				}
+				unknown = unknown || storage.KindOf(err) == storage.KindUnknown
+				again = true
+			case <-ctx.Done():
+				return meta.Result{}, p.gaveUp(op, unknown || p.withdraw(pr), ctx.Err())
+			}
+		}
+		select {
+		case r := <-pending.Done():
+			return r, nil
+		case <-ctx.Done():
+			return meta.Result{}, p.gaveUp(op, unknown, ctx.Err())
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+func (p *proposer) gaveUp(op string, unknown bool, err error) error {
+	if unknown {
+		return &storage.Error{Op: op, Kind: storage.KindUnknown, Code: "outcome_unknown", Err: err}
+	}
+	return noLeader(op, err)
+}
+
+func noLeader(op string, err error) error {
+	return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "no_leader", Err: err}
+}
+
+func (p *proposer) enqueue(pr *proposal) error {
+	p.mu.Lock()
+	full := len(p.waiting) >= waitingMax
+	if !full {
+		p.waiting = append(p.waiting, pr)
+	}
+	p.mu.Unlock()
+	if full {
+		return &storage.Error{Op: "node.propose", Kind: storage.KindUnavailable, Code: "overloaded"}
+	}
+	p.wake()
+	return nil
+}
+
+func (p *proposer) wake() {
+	select {
+	case p.gather <- struct{}{}:
+	default:
+	}
+}
+
+// withdraw takes back a proposal that no pack has taken yet, and reports
+// whether it came too late for that.
+func (p *proposer) withdraw(pr *proposal) (sent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, w := range p.waiting {
+		if w == pr {
+			p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
+			return false
+		}
+	}
+	return true
+}
+
+// runGather sends packs, one at a time, until ctx ends.
+func (p *proposer) runGather(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.gather:
+		}
+		for {
+			pack := p.take()
+			if len(pack) == 0 {
+				break
+			}
+			err := p.sendPack(ctx, pack)
+			for _, pr := range pack {
+				pr.tried <- err
+			}
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+func (p *proposer) take() []*proposal {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, bytes := 0, 0
+	for n < len(p.waiting) && n < packCommandsMax {
+		bytes += len(p.waiting[n].command)
+		if n > 0 && bytes > packBytesMax {
+			break
+		}
+		n++
+	}
+	pack := p.waiting[:n:n]
+	p.waiting = p.waiting[n:]
+	return pack
+}
+
+// sendPack brings one pack to whoever leads and waits for its commit. A change
+// of leader ends the wait at once: a dead machine sends no reset.
+func (p *proposer) sendPack(ctx context.Context, pack []*proposal) error {
+	ctx, cancel := context.WithTimeout(ctx, packTimeout)
+	defer cancel()
+	raft, ok := p.raft()
+	if !ok {
+		return noLeader("node.sendPack", nil)
+	}
+	leader, term, ok := raft.Leader()
+	if !ok {
+		return noLeader("node.sendPack", nil)
+	}
+	p.mu.Lock()
+	p.seq++
+	seq := p.seq
+	p.abandon = cancel
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.abandon = nil
+		p.mu.Unlock()
+	}()
+	commands := make([][]byte, len(pack))
+	for i, pr := range pack {
+		commands[i] = pr.command
+	}
+	wire := peer.Pack{Origin: p.self, Seq: seq, Term: term, Commands: commands}
+	if leader == p.self {
+		_, err := p.accept(ctx, wire)
+		return err
+	}
+	_, err := p.send(ctx, leader, wire)
+	return err
+}
+
+// leaderChanged fails the pack that is on its way to the former leader.
+func (p *proposer) leaderChanged() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.abandon != nil {
+		p.abandon()
+	}
+}
+
+// accept takes a pack on the leader and returns once it is committed and
+// applied here, with its index.
+func (p *proposer) accept(ctx context.Context, pack peer.Pack) (uint64, error) {
+	const op = "node.accept"
+	raft, ok := p.raft()
+	if !ok || !raft.IsLeader() || raft.Term() != pack.Term {
+		return 0, &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "not_leader"}
+	}
+	if len(pack.Commands) == 0 || len(pack.Commands) > packCommandsMax {
+		return 0, storage.Invalid(op, "", "commands", "1 to 1024")
+	}
+	r := &round{term: pack.Term, commands: pack.Commands, done: make(chan roundResult, 1)}
+	select {
+	case p.rounds <- r:
+	default:
+		return 0, &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "overloaded"}
+	}
+	select {
+	case res := <-r.done:
+		return res.index, res.err
+	case <-ctx.Done():
+		return 0, &storage.Error{Op: op, Kind: storage.KindUnknown, Code: "outcome_unknown", Err: ctx.Err()}
+	}
+}
+
+// runRounds commits what waits on this node as leader, one entry at a time,
+// until ctx ends. One entry on its way keeps uncommitted entries far below
+// what Raft keeps behind a snapshot (I19).
+func (p *proposer) runRounds(ctx context.Context) {
+	var last time.Time
+	for {
+		var first *round
+		select {
+		case <-ctx.Done():
+			p.failRounds()
+			return
+		case first = <-p.rounds:
+		}
+		if d := roundPause - time.Since(last); d > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(d):
+			}
+		}
+		last = time.Now()
+		p.commit(ctx, p.merge(first))
+	}
+}
+
+// merge takes what else waits, within one entry's limit.
+func (p *proposer) merge(first *round) []*round {
+	rounds := []*round{first}
+	bytes := 0
+	for {
+		for _, c := range rounds[len(rounds)-1].commands {
+			bytes += len(c)
+		}
+		if bytes > roundBytesMax {
+			return rounds
+		}
+		select {
+		case r := <-p.rounds:
+			rounds = append(rounds, r)
+		default:
+			return rounds
+		}
+	}
+}
+
+func (p *proposer) commit(ctx context.Context, rounds []*round) {
+	raft, ok := p.raft()
+	if !ok {
+		answer(rounds, roundResult{err: noLeader("node.commit", nil)})
+		return
+	}
+	// A pack meant for another term is refused: its origin sends it again,
+	// perhaps elsewhere, and has not been promised an order.
+	term := raft.Term()
+	var commands [][]byte
+	var live []*round
+	for _, r := range rounds {
+		if r.term != term {
+			answer([]*round{r}, roundResult{err: &storage.Error{Op: "node.commit", Kind: storage.KindUnavailable, Code: "not_leader"}})
+			continue
+		}
+		live = append(live, r)
+		commands = append(commands, r.commands...)
+	}
+	if len(live) == 0 {
+		return
+	}
+	index, err := raft.Apply(ctx, meta.Pack(p.now(), commands))
+	answer(live, roundResult{index: index, err: err})
+	if err == nil && len(p.rounds) == 0 {
+		raft.Poke(index)
+	}
+}
+
+func (p *proposer) failRounds() {
+	for {
+		select {
+		case r := <-p.rounds:
+			answer([]*round{r}, roundResult{err: noLeader("node.runRounds", errors.New("closing"))})
+		default:
+			return
+		}
+	}
+}
+
+func answer(rounds []*round, res roundResult) {
+	for _, r := range rounds {
+		r.done <- res
+	}
+}

@@ -1,0 +1,90 @@
+package node
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ringbin/storage/meta"
+)
+
+// Records of the metadata as Service hands them out. Times are FSM time in Unix milliseconds.
+type (
+	Account       = meta.Account
+	Key           = meta.Key
+	Reference     = meta.Reference
+	HistoryEntry  = meta.HistoryEntry
+	DepositResult = meta.DepositResult
+	UploadResult  = meta.UploadResult
+	ExtendResult  = meta.ExtendResult
+	DeleteResult  = meta.DeleteResult
+	BlockResult   = meta.BlockResult
+	Settings      = meta.Settings
+	SettingsPatch = meta.SettingsPatch
+)
+
+// The dialects, as key records name them. A key works in its own dialect only.
+const (
+	APIHashBin     = "hashbin"
+	APIPaste69     = "paste69"
+	APIJSONBin     = "jsonbin"
+	APIPasteWizard = "pastewizard"
+)
+
+// Service is every use case and every policy once. A dialect parses, calls it and renders.
+type Service struct {
+	n       *Node
+	logger  *slog.Logger
+	rates   *rates
+	uses    *keyUses
+	uploads chan struct{} // one place for each upload on its way
+
+	mu       sync.Mutex // protects inFlight
+	inFlight map[idemID]struct{}
+}
+
+// idemID is one Idempotency-Key of one scope.
+type idemID struct {
+	scope string
+	key   [32]byte
+}
+
+// Page is a page of a list.
+type Page[T any] struct {
+	Items []T
+	Next  string // cursor; "" on the last page
+}
+
+// Limits of Service.
+const (
+	uploadsMax = 256 // uploads on their way through one node
+	pageMax    = 100 // entries of a page
+)
+
+func newService(n *Node) *Service {
+	return &Service{
+		n: n, logger: n.logger, rates: newRates(), uses: newKeyUses(n),
+		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
+	}
+}
+
+// Settings returns the settings that this node has applied.
+func (s *Service) Settings() Settings { return s.n.fsm.Settings() }
+
+// Config returns the node's own configuration, without the secret.
+func (s *Service) Config() Config {
+	c := s.n.cfg
+	c.Secret = nil
+	return c
+}
+
+// Logger is where whoever serves this node logs.
+func (s *Service) Logger() *slog.Logger { return s.logger }
+
+// Metrics is where the node's numbers are registered; api adds its own.
+func (s *Service) Metrics() *prometheus.Registry { return s.n.registry }
+
+// now is wall time in Unix milliseconds: what expiry is judged by.
+func (s *Service) now() int64 { return time.Now().UnixMilli() }

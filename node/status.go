@@ -1,0 +1,142 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"ringbin/storage"
+	"ringbin/storage/meta"
+)
+
+// ClusterStatus is the cluster as one node sees it.
+type ClusterStatus struct {
+	ClusterID   string       `json:"cluster_id"`
+	Node        string       `json:"node"` // who answers
+	Leader      string       `json:"leader"`
+	Term        uint64       `json:"term"`
+	Applied     uint64       `json:"applied_index"`
+	RingVersion uint64       `json:"ring_version"`
+	NextRing    uint64       `json:"next_ring_version"` // 0: no change under way
+	R           int          `json:"r"`
+	W           int          `json:"w"`
+	Nodes       []NodeStatus `json:"nodes"`
+}
+
+// NodeStatus is one member.
+type NodeStatus struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	HTTP       string `json:"http"`
+	RPC        string `json:"rpc"`
+	Zone       string `json:"zone"`
+	Version    string `json:"version"`
+	Alive      bool   `json:"alive"`
+	Voter      bool   `json:"voter"`
+	Leader     bool   `json:"leader"`
+	Partitions int    `json:"partitions"`
+	Applied    uint64 `json:"applied_index"`
+	Blobs      int64  `json:"blobs"`
+	Bytes      int64  `json:"bytes"`
+	FreeBytes  int64  `json:"free_bytes"`
+	Missing    int64  `json:"missing_copies"`
+	StateHash  string `json:"state_hash"` // at StateIndex
+	StateIndex uint64 `json:"state_index"`
+}
+
+// ClusterStatus asks every member how it is.
+func (s *Service) ClusterStatus(ctx context.Context, c Caller) (ClusterStatus, error) {
+	if err := operatorOnly("node.ClusterStatus", c); err != nil {
+		return ClusterStatus{}, err
+	}
+	n := s.n
+	n.health.look(ctx)
+	out := ClusterStatus{ClusterID: n.clusterID(), Node: string(n.self()), Applied: n.fsm.AppliedIndex(), Nodes: []NodeStatus{}}
+	raft, ok := n.raft()
+	if !ok {
+		return out, nil
+	}
+	leader, term, _ := raft.Leader()
+	out.Leader, out.Term = string(leader), term
+	cur, next := n.fsm.Ring()
+	if cur != nil {
+		out.RingVersion, out.R, out.W = cur.Version, cur.R, cur.W
+	}
+	if next != nil {
+		out.NextRing = next.Version
+	}
+	voters := raft.Voters()
+	n.health.mu.Lock()
+	statuses := n.health.statuses
+	n.health.mu.Unlock()
+	for _, m := range n.fsm.Nodes() {
+		row := NodeStatus{
+			ID: string(m.ID), Name: m.Name, HTTP: m.HTTP, RPC: m.RPC, Zone: m.Zone, Version: m.Version,
+			Voter: slices.Contains(voters, m.ID), Leader: m.ID == leader, Partitions: partitionsOf(cur, m.ID),
+		}
+		if st, ok := statuses[m.ID]; ok {
+			row.Alive, row.Applied, row.Blobs, row.Bytes, row.FreeBytes = true, st.Applied, st.Blobs, st.BlobBytes, st.FreeBytes
+			row.Missing, row.StateIndex, row.StateHash = st.Missing, st.StateIndex, hex.EncodeToString(st.StateHash[:])
+		}
+		out.Nodes = append(out.Nodes, row)
+	}
+	slices.SortFunc(out.Nodes, func(a, b NodeStatus) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func partitionsOf(ring *storage.Ring, id storage.NodeID) int {
+	if ring == nil {
+		return 0
+	}
+	n := 0
+	for p := range storage.Partitions {
+		for _, o := range ring.Owners[p] {
+			if ring.Nodes[o].ID == id {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// RemoveNode takes a dead member out: its vote, its address, its place in the
+// ring. Its id is never accepted again. A living node is drained instead.
+func (s *Service) RemoveNode(ctx context.Context, c Caller, id storage.NodeID) error {
+	const op = "node.RemoveNode"
+	if err := operatorOnly(op, c); err != nil {
+		return err
+	}
+	if err := s.n.catchUp(ctx); err != nil {
+		return err
+	}
+	if !s.n.isMember(id) {
+		return notFound(op)
+	}
+	return s.n.removeNode(ctx, id)
+}
+
+func (n *Node) removeNode(ctx context.Context, id storage.NodeID) error {
+	const op = "node.removeNode"
+	raft, ok := n.raft()
+	if !ok {
+		return noLeader(op, nil)
+	}
+	leader, _, ok := raft.Leader()
+	switch {
+	case !ok:
+		return noLeader(op, nil)
+	case leader != n.self():
+		return n.peers.Remove(ctx, leader, id) //nolint:wrapcheck // the leader's own answer
+	case id == n.self():
+		return &storage.Error{Op: op, Kind: storage.KindConflict, Text: "the leader does not remove itself: ask again once another node leads"}
+	}
+	if len(raft.Voters()) <= 1 && slices.Contains(raft.Voters(), id) {
+		return &storage.Error{Op: op, Kind: storage.KindConflict, Text: "the last voter can't be removed"}
+	}
+	if err := raft.RemoveServer(ctx, id); err != nil {
+		return err //nolint:wrapcheck // already an *Error with its op
+	}
+	n.peers.Forget(id)
+	return n.proposeAs(ctx, meta.RemoveNode{ID: id})
+}

@@ -1,0 +1,293 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"ringbin/storage"
+	"ringbin/storage/meta"
+)
+
+// Limits of an upload.
+const (
+	retentionDaysMax = 36_500 // and a multiple of 30
+	sniffBytes       = 512
+	commitTries      = 2 // a commit whose receipts the ring overtook is proposed once more
+)
+
+// Upload is one upload on its way in.
+type Upload struct {
+	CID           *storage.CID // nil: computed from the body
+	ContentLength int64        // declared; -1: not
+	Days          int
+	ContentType   string // declared; "": sniffed
+	Body          io.Reader
+	// BeforeBody, when not nil, is called once all checks that need no body passed.
+	BeforeBody func() error
+	// AfterBody, when not nil, is called once the body was read and verified,
+	// and may set Days and ContentType: multipart fields may follow the content.
+	AfterBody func(u *Upload) error
+	Idem      *Idempotency
+}
+
+// Upload stores content and its reference, and charges for it: all or nothing.
+// The bool reports an idempotent replay.
+//
+// The order of checks is that of the contract: length, limit, replay, balance,
+// room, then the body. Bytes are durable on a write quorum before the log
+// entry is proposed, so that a crash in between leaves an orphan and never a
+// reference to nothing.
+func (s *Service) Upload(ctx context.Context, c Caller, u Upload) (UploadResult, bool, error) {
+	release, err := s.once(c, u.Idem)
+	if err != nil {
+		return UploadResult{}, false, err
+	}
+	defer release()
+	if u.CID != nil {
+		if r, done, err := s.beforeBody(ctx, c, &u); done || err != nil {
+			return r, done, err
+		}
+	}
+	if err := s.takeUpload(); err != nil {
+		return UploadResult{}, false, err
+	}
+	defer func() { <-s.uploads }()
+	if u.BeforeBody != nil {
+		if err := u.BeforeBody(); err != nil {
+			return UploadResult{}, false, err
+		}
+	}
+	if u.CID == nil {
+		return s.uploadUnnamed(ctx, c, &u)
+	}
+	return s.uploadNamed(ctx, c, &u)
+}
+
+// beforeBody makes the checks that a declared CID allows before a byte is read.
+func (s *Service) beforeBody(ctx context.Context, c Caller, u *Upload) (UploadResult, bool, error) {
+	var none UploadResult
+	size := u.CID.Size()
+	if u.ContentLength >= 0 && u.ContentLength != size {
+		return none, false, lengthMismatch(size, u.ContentLength)
+	}
+	if err := s.withinLimit(size); err != nil {
+		return none, false, err
+	}
+	if u.AfterBody != nil {
+		return none, false, nil // how long and at what price is known after the body
+	}
+	if r, found, err := replay[UploadResult](s, u.Idem.hashed(c, fingerprintOf(*u.CID, u.Days))); found || err != nil {
+		return r, found, err
+	}
+	return none, false, s.covers(ctx, c, *u.CID, u.Days)
+}
+
+func lengthMismatch(expected, actual int64) error {
+	return &storage.Error{
+		Op: "node.Upload", Kind: storage.KindInvalid, Code: "hash_mismatch",
+		Details: map[string]any{"reason": "length", "expected": expected, "actual": actual},
+	}
+}
+
+func (s *Service) withinLimit(size int64) error {
+	if limit := s.Settings().MaxUploadBytes; size > limit {
+		return &storage.Error{
+			Op: "node.Upload", Kind: storage.KindTooLarge, Code: "payload_too_large",
+			Details: map[string]any{"max_bytes": limit, "size_bytes": size},
+		}
+	}
+	return nil
+}
+
+// takeUpload takes one of the node's places, and refuses early what could not
+// be committed: without a leader the body would travel in vain.
+func (s *Service) takeUpload() error {
+	const op = "node.Upload"
+	raft, ok := s.n.raft()
+	if !ok {
+		return noLeader(op, nil)
+	}
+	if _, _, led := raft.Leader(); !led && time.Since(raft.LastContact()) > proposeTimeout {
+		return noLeader(op, nil)
+	}
+	select {
+	case s.uploads <- struct{}{}:
+		return nil
+	default:
+		return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "overloaded"}
+	}
+}
+
+// uploadNamed streams a body whose CID is known straight to its owners.
+func (s *Service) uploadNamed(ctx context.Context, c Caller, u *Upload) (UploadResult, bool, error) {
+	head := &headReader{r: u.Body}
+	receipts, err := s.store(ctx, *u.CID, head)
+	if err != nil {
+		return UploadResult{}, false, bodyError(head, err)
+	}
+	return s.finish(ctx, c, u, head.head, receipts)
+}
+
+// uploadUnnamed keeps a body on disk until it has a name, then sends it on.
+func (s *Service) uploadUnnamed(ctx context.Context, c Caller, u *Upload) (UploadResult, bool, error) {
+	head := &headReader{r: u.Body}
+	spooled, err := s.n.spool(head, s.Settings().MaxUploadBytes)
+	if err != nil {
+		return UploadResult{}, false, bodyError(head, err)
+	}
+	defer spooled.discard()
+	u.CID = &spooled.cid
+	if u.AfterBody != nil {
+		if err := u.AfterBody(u); err != nil {
+			return UploadResult{}, false, err
+		}
+		u.AfterBody = nil
+	}
+	if r, done, err := s.beforeBody(ctx, c, &Upload{CID: u.CID, ContentLength: -1, Days: u.Days, Idem: u.Idem}); done || err != nil {
+		return r, done, err
+	}
+	body, err := spooled.open()
+	if err != nil {
+		return UploadResult{}, false, err
+	}
+	receipts, err := s.store(ctx, *u.CID, body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return UploadResult{}, false, err
+	}
+	return s.finish(ctx, c, u, head.head, receipts)
+}
+
+// store brings the bytes to their owners. Inline content is only verified.
+func (s *Service) store(ctx context.Context, cid storage.CID, body io.Reader) ([]storage.Receipt, error) {
+	if cid.Inline() {
+		return nil, verifyInline(cid, body)
+	}
+	return s.n.replicas.Put(ctx, cid, body) //nolint:wrapcheck // already an *Error with its op
+}
+
+func verifyInline(cid storage.CID, body io.Reader) error {
+	b, err := io.ReadAll(io.LimitReader(body, storage.InlineMax+1))
+	if err != nil {
+		return err //nolint:wrapcheck // the client's own fault: bodyError tells
+	}
+	if int64(len(b)) != cid.Size() {
+		return lengthMismatch(cid.Size(), int64(len(b)))
+	}
+	if !bytes.Equal(b, cid.Content()) {
+		return &storage.Error{
+			Op: "node.Upload", Kind: storage.KindInvalid, Code: "hash_mismatch",
+			Details: map[string]any{"reason": "digest", "expected": cid.String(), "actual": storage.SumCID(b).String()},
+		}
+	}
+	return nil
+}
+
+// finish commits the reference and the charge.
+func (s *Service) finish(ctx context.Context, c Caller, u *Upload, head []byte, receipts []storage.Receipt) (UploadResult, bool, error) {
+	if u.AfterBody != nil {
+		if err := u.AfterBody(u); err != nil {
+			return UploadResult{}, false, err
+		}
+	}
+	cmd := meta.CommitUpload{
+		Account: c.Account, CID: *u.CID, Days: u.Days, ContentType: storedType(u.ContentType, head),
+		Receipts: receipts, EntryID: newID("txn"),
+	}
+	idem := u.Idem.hashed(c, fingerprintOf(*u.CID, u.Days))
+	for try := 1; ; try++ {
+		r, replayed, err := submit[UploadResult](ctx, s, c, cmd, idem)
+		if err == nil || try == commitTries || storage.CodeOf(err) != "not_enough_replicas" {
+			return r, replayed, err
+		}
+		// The ring, or a Condemn, overtook the receipts; the bytes are there.
+		if cmd.Receipts, err = s.n.confirm(ctx, *u.CID); err != nil {
+			return UploadResult{}, false, err
+		}
+	}
+}
+
+// confirm asks the owners of the rings that hold now for fresh receipts.
+func (n *Node) confirm(ctx context.Context, cid storage.CID) ([]storage.Receipt, error) {
+	asked := map[storage.NodeID]bool{}
+	var receipts []storage.Receipt
+	cur, next := n.fsm.Ring()
+	for _, ring := range []*storage.Ring{cur, next} {
+		if ring == nil {
+			continue
+		}
+		for _, o := range ring.OwnersOf(cid) {
+			if asked[o.ID] {
+				continue
+			}
+			asked[o.ID] = true
+			if r, held, err := n.confirmAt(ctx, o.ID, cid); err == nil && held {
+				receipts = append(receipts, r)
+			}
+		}
+	}
+	if len(receipts) == 0 {
+		return nil, &storage.Error{Op: "node.confirm", Kind: storage.KindUnavailable, Code: "not_enough_replicas"}
+	}
+	return receipts, nil
+}
+
+func (n *Node) confirmAt(ctx context.Context, id storage.NodeID, cid storage.CID) (storage.Receipt, bool, error) {
+	if id == n.self() {
+		return n.owner.Confirm(ctx, cid) //nolint:wrapcheck // a copy that does not count, whatever the reason
+	}
+	return n.peers.ConfirmBlob(ctx, id, cid) //nolint:wrapcheck // likewise
+}
+
+// storedType is the content's type: what the client declared, unless that says
+// nothing; else what the first bytes look like.
+func storedType(declared string, head []byte) string {
+	declared, _, _ = strings.Cut(declared, ";")
+	declared = strings.ToLower(strings.TrimSpace(declared))
+	switch declared {
+	case "", "application/octet-stream", "application/x-www-form-urlencoded":
+		return http.DetectContentType(head)
+	}
+	return declared
+}
+
+// headReader keeps the first bytes that pass, and the fault that ended them.
+type headReader struct {
+	r    io.Reader
+	head []byte
+	err  error
+}
+
+func (h *headReader) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	if len(h.head) < sniffBytes {
+		h.head = append(h.head, p[:min(n, sniffBytes-len(h.head))]...)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		h.err = err
+	}
+	return n, err //nolint:wrapcheck // a reader hands errors on
+}
+
+// bodyError tells a body that broke off from a fault of ours.
+func bodyError(body *headReader, err error) error {
+	if body.err == nil {
+		return err
+	}
+	if storage.KindOf(body.err) != storage.KindInternal {
+		return body.err // the dialect's own: a limit, a malformed part
+	}
+	return &storage.Error{Op: "node.Upload", Kind: storage.KindInvalid, Code: "incomplete_body", Err: body.err}
+}
+
+// checkDays is the rule for retention in days.
+func checkDays(op string, days int) error {
+	if days < 1 || days%30 != 0 || days > retentionDaysMax {
+		return storage.Invalid(op, "invalid_parameter", "days", "a positive multiple of 30, at most 36480")
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// WriteFileDurably replaces a file in one step: after power loss it is the old
+// one or the new one, and after the return it is the new one.
+func WriteFileDurably(fs vfs.FS, path string, b []byte) error {
+	tmp := path + ".tmp"
+	f, err := fs.Create(tmp, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", tmp, err)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", tmp, err)
+	}
+	return RenameDurably(fs, tmp, path)
+}
+
+// RenameDurably renames a complete file or directory, and returns once that
+// survives power loss.
+func RenameDurably(fs vfs.FS, from, to string) error {
+	if err := SyncDir(fs, fs.PathDir(from)); err != nil {
+		return err
+	}
+	if err := fs.Rename(from, to); err != nil {
+		return fmt.Errorf("rename %s: %w", from, err)
+	}
+	return SyncDir(fs, fs.PathDir(to))
+}
+
+// SyncDir makes the entries of a directory durable.
+func SyncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package meta
+
+import (
+	"strings"
+
+	"ringbin/storage"
+)
+
+func (t *tx) account(id string) (Account, bool, error) {
+	return read[Account](t, key(tableAccounts).str(id))
+}
+
+func (t *tx) putAccount(a Account) error { return write(t, key(tableAccounts).str(a.ID), a) }
+
+func emailKey(email string) []byte { return key(tableEmails).str(strings.ToLower(email)) }
+
+func (t *tx) emailTaken(email, by string) error {
+	owner, ok, err := t.get(emailKey(email))
+	if err != nil {
+		return err
+	}
+	if ok && string(owner) != by {
+		return refuse("emailTaken", storage.KindConflict, "email_taken", nil)
+	}
+	return nil
+}
+
+func (t *tx) createAccount(_ Header, c CreateAccount) (Account, error) {
+	const op = "CreateAccount"
+	if err := t.emailTaken(c.Email, ""); err != nil {
+		return Account{}, err
+	}
+	if _, taken, err := t.account(c.ID); err != nil || taken || c.ID == "" || strings.ContainsRune(c.ID, 0) {
+		return Account{}, orRefuse(err, refuse(op, storage.KindConflict, "id_taken", nil))
+	}
+	if c.BalanceCents < 0 || c.BalanceCents > balanceMax {
+		return Account{}, refuseField(op, "balance_cents", "0 to 2^53-1")
+	}
+	a := Account{ID: c.ID, Email: c.Email, Name: c.Name, Created: t.time}
+	t.counts.Accounts++
+	t.countsOld = true
+	if err := t.set(emailKey(c.Email), []byte(c.ID)); err != nil {
+		return a, err
+	}
+	if c.BalanceCents > 0 {
+		e := Entry{
+			ID: c.EntryID, Debit: ledgerCash, Credit: customer(c.ID), Kind: kindDeposit, AmountCents: c.BalanceCents,
+			Reference: "opening balance of " + c.ID,
+		}
+		if err := t.post(&a, e); err != nil {
+			return a, err
+		}
+	}
+	return a, t.putAccount(a)
+}
+
+func orRefuse(err error, refusal *storage.Error) error {
+	if err != nil {
+		return err
+	}
+	return refusal
+}
+
+func (t *tx) updateAccount(_ Header, c UpdateAccount) (Account, error) {
+	const op = "UpdateAccount"
+	a, ok, err := t.account(c.ID)
+	if err != nil || !ok {
+		return a, orRefuse(err, refuseMissing(op))
+	}
+	if c.Email != nil {
+		if err := t.emailTaken(*c.Email, c.ID); err != nil {
+			return a, err
+		}
+		if err := t.del(emailKey(a.Email)); err != nil {
+			return a, err
+		}
+		if err := t.set(emailKey(*c.Email), []byte(c.ID)); err != nil {
+			return a, err
+		}
+		a.Email = *c.Email
+	}
+	if c.Name != nil {
+		a.Name = *c.Name
+	}
+	if c.Disabled != nil {
+		a.Disabled = *c.Disabled
+	}
+	if c.QuotaBytes != nil {
+		a.QuotaBytes = *c.QuotaBytes
+	}
+	return a, t.putAccount(a)
+}
+
+// keysMax is the number of active keys that an account may have in each API.
+const keysMax = 25
+
+const dayMillis = 86_400_000
+
+func keysOf(account, api string) keyBuilder { return key(tableKeysOf).str(account).str(api) }
+
+func (t *tx) createKey(_ Header, c CreateKey) (Key, error) {
+	const op = "CreateKey"
+	if _, ok, err := t.account(c.Account); err != nil || !ok {
+		return Key{}, orRefuse(err, refuseMissing(op))
+	}
+	hashKey := key(tableKeyHashes).raw(c.Hash[:])
+	_, hashTaken, err := t.get(hashKey)
+	if err != nil {
+		return Key{}, err
+	}
+	if _, idTaken, err := t.get(key(tableKeys).str(c.ID)); err != nil || idTaken || hashTaken {
+		return Key{}, orRefuse(err, refuse(op, storage.KindConflict, "id_taken", nil))
+	}
+	active, err := t.activeKeys(c.Account, c.API)
+	if err != nil {
+		return Key{}, err
+	}
+	if active >= keysMax {
+		return Key{}, refuse(op, storage.KindInvalid, "key_limit_reached", map[string]any{"limit": int64(keysMax), "active": active})
+	}
+	created := t.time / 1000 * 1000 // answers show whole seconds, and expiry counts from what is shown
+	k := Key{
+		ID: c.ID, Account: c.Account, API: c.API, Name: c.Name, Hash: c.Hash, Created: created,
+		Scopes: c.Scopes, RatePerMinute: c.RatePerMinute,
+	}
+	if c.Days > 0 {
+		k.Expires = created + int64(c.Days)*dayMillis
+	}
+	t.counts.Keys++
+	t.countsOld = true
+	if err := t.set(hashKey, []byte(k.ID)); err != nil {
+		return k, err
+	}
+	if err := t.set(keysOf(k.Account, k.API).str(k.ID), nil); err != nil {
+		return k, err
+	}
+	return k, t.putKey(k)
+}
+
+func (t *tx) putKey(k Key) error { return write(t, key(tableKeys).str(k.ID), k) }
+
+func (t *tx) activeKeys(account, api string) (int64, error) {
+	var ids []string
+	prefix := keysOf(account, api)
+	err := scan(t.b, prefix, func(k, _ []byte) (bool, error) {
+		ids = append(ids, string(k[len(prefix):len(k)-1]))
+		return true, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	var active int64
+	for _, id := range ids {
+		k, ok, err := read[Key](t, key(tableKeys).str(id))
+		if err != nil {
+			return 0, err
+		}
+		if ok && k.Revoked == 0 && (k.Expires == 0 || k.Expires > t.time) {
+			active++
+		}
+	}
+	return active, nil
+}
+
+func (t *tx) revokeKey(_ Header, c RevokeKey) (Key, error) {
+	k, ok, err := read[Key](t, key(tableKeys).str(c.ID))
+	if err != nil || !ok || k.Account != c.Account || k.Revoked != 0 && k.Expires != 0 && k.Expires <= t.time {
+		return Key{}, orRefuse(err, refuseMissing("RevokeKey"))
+	}
+	if k.Revoked != 0 {
+		return k, nil
+	}
+	k.Revoked = t.time
+	return k, t.putKey(k)
+}
+
+// touchMax bounds the keys of one TouchKeys.
+const touchMax = 1000
+
+func (t *tx) touchKeys(_ Header, c TouchKeys) (none, error) {
+	if len(c.Used) > touchMax {
+		return none{}, refuseField("TouchKeys", "used", "at most 1000")
+	}
+	for _, u := range c.Used {
+		k, ok, err := read[Key](t, key(tableKeys).str(u.ID))
+		if err != nil {
+			return none{}, err
+		}
+		if !ok || u.Time <= k.LastUsed {
+			continue
+		}
+		k.LastUsed = u.Time
+		if err := t.putKey(k); err != nil {
+			return none{}, err
+		}
+	}
+	return none{}, nil
+}

@@ -1,0 +1,146 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"ringbin/storage"
+)
+
+// AuditReport is what an audit looked at.
+type AuditReport struct {
+	Index        uint64 `json:"index"`
+	Accounts     int64  `json:"accounts"`
+	Entries      int64  `json:"entries"`
+	References   int64  `json:"references"`
+	DebitCents   int64  `json:"debit_cents"`
+	CreditCents  int64  `json:"credit_cents"`
+	BalanceCents int64  `json:"balance_cents"` // of all customers
+}
+
+// audit is one on its way: the folds of what it has seen.
+type audit struct {
+	report AuditReport
+	folds  map[string]int64 // account -> fold of its entries
+	used   map[string]int64 // account -> bytes of its references
+}
+
+// Audit checks, on one snapshot of the state, that debits equal credits and
+// each balance is the fold of its entries and not below zero (I5, I6), that
+// quotas count what references say, and that the state matches its hash (I10).
+// The error names what does not hold.
+func (f *FSM) Audit(ctx context.Context) (AuditReport, error) {
+	const op = "meta.Audit"
+	if err := f.RecomputeStateHash(ctx); err != nil {
+		return AuditReport{}, err
+	}
+	f.life.RLock()
+	defer f.life.RUnlock()
+	snap := f.db.NewSnapshot()
+	defer func() { _ = snap.Close() }()
+	a := &audit{folds: map[string]int64{}, used: map[string]int64{}}
+	a.report.Index = f.AppliedIndex()
+	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.accounts} {
+		if err := ctx.Err(); err != nil {
+			return a.report, storage.E(op, storage.KindUnavailable, err)
+		}
+		if err := step(snap); err != nil {
+			return a.report, storage.E(op, storage.KindCorrupt, err)
+		}
+	}
+	return a.report, nil
+}
+
+func (a *audit) entries(r pebble.Reader) error {
+	return scan(r, []byte{tableEntries}, func(k, v []byte) (bool, error) {
+		var e Entry
+		if err := decMode.Unmarshal(v, &e); err != nil {
+			return false, fmt.Errorf("entry %q: %w", k[1:], err)
+		}
+		if e.AmountCents <= 0 || e.Debit == e.Credit {
+			return false, fmt.Errorf("entry %s moves %d cents from %s to %s", e.ID, e.AmountCents, e.Debit, e.Credit)
+		}
+		a.report.Entries++
+		for _, side := range []struct {
+			name string
+			sign int64
+			sum  *int64
+		}{{e.Debit, -1, &a.report.DebitCents}, {e.Credit, 1, &a.report.CreditCents}} {
+			*side.sum += e.AmountCents
+			if id, ok := strings.CutPrefix(side.name, customer("")); ok {
+				a.folds[id] += side.sign * e.AmountCents
+			}
+		}
+		id, found, err := lookUpID(r, naturalKey(e.Kind, e.Reference))
+		if err != nil || !found || id != e.ID {
+			return false, errors.Join(err, fmt.Errorf("entry %s is not the one of its natural id", e.ID))
+		}
+		return true, nil
+	})
+}
+
+func (a *audit) references(r pebble.Reader) error {
+	return scan(r, []byte{tableRefs}, func(k, _ []byte) (bool, error) {
+		cid, account, err := splitRefKey(k)
+		if err != nil {
+			return false, err
+		}
+		a.report.References++
+		if !cid.Inline() {
+			a.used[account] += cid.Size()
+		}
+		b, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(cid))
+		if err != nil || !ok || b.References < 1 {
+			return false, errors.Join(err, fmt.Errorf("reference to %s without its blob", cid))
+		}
+		return true, nil
+	})
+}
+
+func (a *audit) accounts(r pebble.Reader) error {
+	return scan(r, []byte{tableAccounts}, func(_, v []byte) (bool, error) {
+		var acc Account
+		if err := decMode.Unmarshal(v, &acc); err != nil {
+			return false, fmt.Errorf("account: %w", err)
+		}
+		a.report.Accounts++
+		a.report.BalanceCents += acc.BalanceCents
+		switch {
+		case acc.BalanceCents != a.folds[acc.ID]:
+			return false, fmt.Errorf("account %s has %d cents, its entries say %d", acc.ID, acc.BalanceCents, a.folds[acc.ID])
+		case acc.BalanceCents < 0:
+			return false, fmt.Errorf("account %s has %d cents", acc.ID, acc.BalanceCents)
+		case acc.UsedBytes != a.used[acc.ID]:
+			return false, fmt.Errorf("account %s uses %d bytes, its references say %d", acc.ID, acc.UsedBytes, a.used[acc.ID])
+		}
+		return true, nil
+	})
+}
+
+// splitRefKey reads cid and account out of a key of tableRefs.
+func splitRefKey(k []byte) (storage.CID, string, error) { return splitCIDKey(k[1:]) }
+
+// splitExpiryKey reads cid and account out of a key of tableExpiry.
+func splitExpiryKey(k []byte) (storage.CID, string, error) {
+	if len(k) < 1+8 {
+		return storage.CID{}, "", fmt.Errorf("%w: key %x", errCorruptState, k)
+	}
+	return splitCIDKey(k[1+8:])
+}
+
+// splitCIDKey reads cid, kind and account, where kind is passed over.
+func splitCIDKey(b []byte) (storage.CID, string, error) {
+	n := storage.CIDBinaryLen(b)
+	if n < 0 || len(b) < n+2 || b[len(b)-1] != 0 {
+		return storage.CID{}, "", fmt.Errorf("%w: key %x", errCorruptState, b)
+	}
+	cid, err := storage.CIDFromBinary(b[:n])
+	if err != nil {
+		return storage.CID{}, "", fmt.Errorf("%w: %w", errCorruptState, err)
+	}
+	return cid, string(b[n+1 : len(b)-1]), nil
+}

@@ -1,0 +1,231 @@
+package meta
+
+import (
+	"fmt"
+	"slices"
+
+	"ringbin/storage"
+)
+
+// cached are the records that nearly every command and read needs. A cached
+// value is never changed: it is replaced after the batch that wrote one of them.
+type cached struct {
+	settings Settings
+	ring     *storage.Ring // nil before the first one
+	next     *storage.Ring // nil while no change is under way
+	nodes    map[storage.NodeID]Node
+	time     int64
+}
+
+// reload reads the cached records again after one of them was written.
+func (t *tx) reload() error {
+	t.cacheOld = true
+	c := &cached{nodes: map[storage.NodeID]Node{}}
+	settings, ok, err := read[Settings](t, single(singleSettings))
+	if err != nil {
+		return err
+	}
+	if c.settings = settings; !ok {
+		c.settings = DefaultSettings()
+	}
+	for name, at := range map[string]**storage.Ring{singleRing: &c.ring, singleNextRing: &c.next} {
+		r, ok, err := read[storage.Ring](t, single(name))
+		if err != nil {
+			return err
+		}
+		if ok {
+			*at = &r
+		}
+	}
+	err = scan(t.b, []byte{tableNodes}, func(k, v []byte) (bool, error) {
+		var n Node
+		if err := decMode.Unmarshal(v, &n); err != nil {
+			return false, fmt.Errorf("%w: key %x: %w", errCorruptState, k, err)
+		}
+		c.nodes[n.ID] = n
+		return true, nil
+	})
+	t.cache = c
+	return err
+}
+
+func nodeKey(id storage.NodeID) []byte { return key(tableNodes).str(string(id)) }
+
+func (t *tx) putNode(_ Header, c PutNode) (Node, error) {
+	const op = "PutNode"
+	n := c.Node
+	if n.ID == "" || n.Incarnation == 0 {
+		return Node{}, refuseField(op, "id", "a node has an id and an incarnation")
+	}
+	if _, gone, err := t.get(key(tableRemoved).str(string(n.ID))); err != nil || gone {
+		return Node{}, orRefuse(err, refuse(op, storage.KindForbidden, "node_removed", nil))
+	}
+	old, known := t.cache.nodes[n.ID]
+	if known && n.Incarnation < old.Incarnation {
+		return Node{}, refuse(op, storage.KindConflict, "incarnation_reused", nil)
+	}
+	if known && n == old {
+		return n, nil
+	}
+	if err := write(t, nodeKey(n.ID), n); err != nil {
+		return Node{}, err
+	}
+	return n, t.reload()
+}
+
+func (t *tx) removeNode(_ Header, c RemoveNode) (none, error) {
+	if _, known := t.cache.nodes[c.ID]; !known {
+		return none{}, refuseMissing("RemoveNode")
+	}
+	if err := t.del(nodeKey(c.ID)); err != nil {
+		return none{}, err
+	}
+	if err := write(t, key(tableRemoved).str(string(c.ID)), t.time); err != nil {
+		return none{}, err
+	}
+	return none{}, t.reload()
+}
+
+// setRing takes in a ring that was computed from the one that holds. Nodes
+// that apply it check its form and never compute: two versions of the program
+// cannot disagree about it (I11).
+func (t *tx) setRing(_ Header, c SetRing) (none, error) {
+	const op = "SetRing"
+	var from uint64
+	if t.cache.ring != nil {
+		from = t.cache.ring.Version
+	}
+	if c.From != from || t.cache.next != nil || c.Ring.Version != from+1 {
+		return none{}, refuse(op, storage.KindConflict, "ring_changed", nil)
+	}
+	if err := c.Ring.Validate(); err != nil {
+		return none{}, storage.E("meta."+op, storage.KindInvalid, err)
+	}
+	for _, n := range c.Ring.Nodes {
+		if known, ok := t.cache.nodes[n.ID]; !ok || known.Incarnation != n.Incarnation {
+			return none{}, refuse(op, storage.KindConflict, "ring_names_stranger", nil)
+		}
+	}
+	name := singleNextRing
+	if t.cache.ring == nil {
+		name = singleRing
+	}
+	if err := write(t, single(name), c.Ring); err != nil {
+		return none{}, err
+	}
+	return none{}, t.reload()
+}
+
+// ringSynced notes a node's word; with the last one, next becomes current.
+func (t *tx) ringSynced(_ Header, c RingSynced) (none, error) {
+	const op = "RingSynced"
+	next := t.cache.next
+	if next == nil || next.Version != c.Version {
+		return none{}, refuse(op, storage.KindConflict, "ring_changed", nil)
+	}
+	if n, ok := next.Node(c.Node); !ok || n.Incarnation != c.Incarnation {
+		return none{}, refuse(op, storage.KindConflict, "ring_names_stranger", nil)
+	}
+	synced, _, err := read[syncedRecord](t, single(singleSynced))
+	if err != nil {
+		return none{}, err
+	}
+	if synced.Version != c.Version {
+		synced = syncedRecord{Version: c.Version}
+	}
+	if i, there := slices.BinarySearch(synced.Nodes, c.Node); !there {
+		synced.Nodes = slices.Insert(synced.Nodes, i, c.Node)
+	}
+	if len(synced.Nodes) < len(next.Nodes) {
+		return none{}, write(t, single(singleSynced), synced)
+	}
+	if err := t.del(single(singleSynced)); err != nil {
+		return none{}, err
+	}
+	if err := t.del(single(singleNextRing)); err != nil {
+		return none{}, err
+	}
+	if err := write(t, single(singleRing), *next); err != nil {
+		return none{}, err
+	}
+	return none{}, t.reload()
+}
+
+// abortRing drops the next ring. The current one gets a version above it: no
+// word that was said of the dropped ring can be taken for another one.
+func (t *tx) abortRing(_ Header, c AbortRing) (none, error) {
+	next := t.cache.next
+	if next == nil || next.Version != c.Version {
+		return none{}, refuse("AbortRing", storage.KindConflict, "ring_changed", nil)
+	}
+	cur := *t.cache.ring
+	cur.Version = next.Version + 1
+	if err := write(t, single(singleRing), cur); err != nil {
+		return none{}, err
+	}
+	if err := t.del(single(singleNextRing)); err != nil {
+		return none{}, err
+	}
+	if err := t.del(single(singleSynced)); err != nil {
+		return none{}, err
+	}
+	return none{}, t.reload()
+}
+
+func (t *tx) setSettings(_ Header, c SetSettings) (Settings, error) {
+	s := t.cache.settings
+	patch(&s.MaxUploadBytes, c.Patch.MaxUploadBytes)
+	patch(&s.PriceCentsPerGiB, c.Patch.PriceCentsPerGiB)
+	patch(&s.RateKeyPerMinute, c.Patch.RateKeyPerMinute)
+	patch(&s.RateIPPerMinute, c.Patch.RateIPPerMinute)
+	patch(&s.CORSOrigins, c.Patch.CORSOrigins)
+	patch(&s.AdminAPI, c.Patch.AdminAPI)
+	patch(&s.QuotaBytes, c.Patch.QuotaBytes)
+	patch(&s.AnonymousQuotaBytes, c.Patch.AnonymousQuotaBytes)
+	patch(&s.Copies, c.Patch.Copies)
+	patch(&s.VoterTarget, c.Patch.VoterTarget)
+	if err := s.check(); err != nil {
+		return Settings{}, err
+	}
+	if err := write(t, single(singleSettings), s); err != nil {
+		return Settings{}, err
+	}
+	return s, t.reload()
+}
+
+func patch[T any](at, v *T) {
+	if v != nil {
+		*at = *v
+	}
+}
+
+// Limits of settings.
+const (
+	priceMax   = 1_000_000_000 // cents for each GiB and month
+	rateMax    = 1_000_000_000
+	quotaMax   = 1<<62 - 1
+	originsMax = 100
+)
+
+func (s Settings) check() error {
+	const op = "SetSettings"
+	for _, r := range []struct {
+		field         string
+		v, least, max int64
+	}{
+		{"max_upload_bytes", s.MaxUploadBytes, 0, storage.ContentMax},
+		{"price_cents_per_gib_month", s.PriceCentsPerGiB, 0, priceMax},
+		{"rate_limit_key_per_minute", s.RateKeyPerMinute, 0, rateMax},
+		{"rate_limit_ip_per_minute", s.RateIPPerMinute, 0, rateMax},
+		{"quota_bytes", s.QuotaBytes, 0, quotaMax},
+		{"anonymous_quota_bytes", s.AnonymousQuotaBytes, 0, quotaMax},
+		{"copies", int64(s.Copies), 1, storage.OwnersMax},
+		{"voter_target", int64(s.VoterTarget), 0, storage.OwnersMax},
+		{"cors_origins", int64(len(s.CORSOrigins)), 0, originsMax},
+	} {
+		if r.v < r.least || r.v > r.max {
+			return refuseField(op, r.field, fmt.Sprintf("%d to %d", r.least, r.max))
+		}
+	}
+	return nil
+}

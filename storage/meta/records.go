@@ -1,0 +1,114 @@
+package meta
+
+import "ringbin/storage"
+
+// All times in records are FSM time in Unix milliseconds unless a name says otherwise.
+
+// Account is who owns references and pays for them.
+type Account struct {
+	ID           string `cbor:"1,keyasint"`
+	Email        string `cbor:"2,keyasint"`
+	Name         string `cbor:"3,keyasint"`
+	BalanceCents int64  `cbor:"4,keyasint"` // the fold of the account's ledger entries (I5), never below zero (I6)
+	Disabled     bool   `cbor:"5,keyasint,omitempty"`
+	Created      int64  `cbor:"6,keyasint"`
+	QuotaBytes   int64  `cbor:"7,keyasint,omitempty"` // 0: the setting's default holds
+	UsedBytes    int64  `cbor:"8,keyasint,omitempty"` // stored bytes that its references name
+}
+
+// Key is what a request authenticates with. The secret itself is nowhere: only its SHA-256.
+type Key struct {
+	ID            string   `cbor:"1,keyasint"`
+	Account       string   `cbor:"2,keyasint"`
+	API           string   `cbor:"3,keyasint"` // the one dialect in which it works
+	Name          string   `cbor:"4,keyasint"`
+	Hash          [32]byte `cbor:"5,keyasint"`
+	Created       int64    `cbor:"6,keyasint"`
+	Expires       int64    `cbor:"7,keyasint"`           // 0: never
+	Revoked       int64    `cbor:"8,keyasint,omitempty"` // 0: not revoked
+	LastUsed      int64    `cbor:"9,keyasint,omitempty"` // 0: not used yet; approximate
+	Scopes        []string `cbor:"10,keyasint,omitempty"`
+	RatePerMinute int64    `cbor:"11,keyasint,omitempty"` // 0: the setting's default holds
+}
+
+// Blob is what the catalogue says of content, over all its references.
+type Blob struct {
+	CID         storage.CID
+	ContentType string
+	Uploaded    int64 // of the earliest live reference
+	Expires     int64 // of the live reference that lasts longest
+	Alive       bool  // at least one live reference of any kind
+	Blocked     bool  // taken down: refused and not served
+	Condemned   uint64
+}
+
+// Reference is what one account holds on one CID.
+type Reference struct {
+	CID         storage.CID
+	Account     string
+	ContentType string
+	Uploaded    int64
+	Expires     int64
+}
+
+// HistoryEntry is a ledger entry as its customer sees it.
+type HistoryEntry struct {
+	ID                string
+	Type              string // deposit, upload_payment, cid_extension
+	AmountCents       int64  // negative for spending
+	BalanceAfterCents int64
+	CID               *storage.CID
+	Created           int64
+}
+
+// Node is a member as the cluster's address book has it.
+type Node struct {
+	ID          storage.NodeID `cbor:"1,keyasint"`
+	Name        string         `cbor:"2,keyasint"`
+	Incarnation uint64         `cbor:"3,keyasint"`
+	RPC         string         `cbor:"4,keyasint"` // host:port
+	Gossip      string         `cbor:"5,keyasint"`
+	HTTP        string         `cbor:"6,keyasint"`
+	Zone        string         `cbor:"7,keyasint,omitempty"`
+	Capacity    uint64         `cbor:"8,keyasint"`
+	Version     string         `cbor:"9,keyasint,omitempty"`
+}
+
+// Settings are the cluster's policy, changed by command only.
+type Settings struct {
+	MaxUploadBytes      int64    `cbor:"1,keyasint" json:"max_upload_bytes"`
+	PriceCentsPerGiB    int64    `cbor:"2,keyasint" json:"price_cents_per_gib_month"`
+	RateKeyPerMinute    int64    `cbor:"3,keyasint" json:"rate_limit_key_per_minute"` // 0: off
+	RateIPPerMinute     int64    `cbor:"4,keyasint" json:"rate_limit_ip_per_minute"`  // 0: off
+	CORSOrigins         []string `cbor:"5,keyasint,omitempty" json:"cors_origins"`
+	AdminAPI            bool     `cbor:"6,keyasint" json:"admin_api"`
+	QuotaBytes          int64    `cbor:"7,keyasint" json:"quota_bytes"`           // per account; 0: none
+	AnonymousQuotaBytes int64    `cbor:"8,keyasint" json:"anonymous_quota_bytes"` // all anonymous uploads together; 0: none
+	Copies              int      `cbor:"9,keyasint" json:"copies"`                // R where there are nodes enough
+	VoterTarget         int      `cbor:"10,keyasint" json:"voter_target"`         // 0: by the number of nodes
+}
+
+// DefaultSettings are those of a new cluster.
+func DefaultSettings() Settings {
+	return Settings{
+		MaxUploadBytes:   5 << 30,
+		PriceCentsPerGiB: 3,
+		RateIPPerMinute:  6000,
+		AdminAPI:         true,
+		Copies:           3,
+	}
+}
+
+// SettingsPatch changes the settings whose members are not nil.
+type SettingsPatch struct {
+	MaxUploadBytes      *int64    `cbor:"1,keyasint,omitempty" json:"max_upload_bytes,omitempty"`
+	PriceCentsPerGiB    *int64    `cbor:"2,keyasint,omitempty" json:"price_cents_per_gib_month,omitempty"`
+	RateKeyPerMinute    *int64    `cbor:"3,keyasint,omitempty" json:"rate_limit_key_per_minute,omitempty"`
+	RateIPPerMinute     *int64    `cbor:"4,keyasint,omitempty" json:"rate_limit_ip_per_minute,omitempty"`
+	CORSOrigins         *[]string `cbor:"5,keyasint,omitempty" json:"cors_origins,omitempty"`
+	AdminAPI            *bool     `cbor:"6,keyasint,omitempty" json:"admin_api,omitempty"`
+	QuotaBytes          *int64    `cbor:"7,keyasint,omitempty" json:"quota_bytes,omitempty"`
+	AnonymousQuotaBytes *int64    `cbor:"8,keyasint,omitempty" json:"anonymous_quota_bytes,omitempty"`
+	Copies              *int      `cbor:"9,keyasint,omitempty" json:"copies,omitempty"`
+	VoterTarget         *int      `cbor:"10,keyasint,omitempty" json:"voter_target,omitempty"`
+}

@@ -1,0 +1,136 @@
+package meta
+
+import (
+	"encoding/binary"
+
+	"ringbin/storage"
+)
+
+// The tables. The first byte of a key is its table. Tables of content are keyed
+// by CID first, so that they can be split by partition one day; those of
+// accounts and money are not.
+const (
+	tableAccounts     byte = 0x01 // id -> Account
+	tableEmails       byte = 0x02 // lower-case email -> account id
+	tableKeys         byte = 0x03 // id -> Key
+	tableKeyHashes    byte = 0x04 // SHA-256 of the secret -> key id
+	tableKeysOf       byte = 0x05 // account, api, key id
+	tableRefs         byte = 0x06 // cid, kind, account -> refRecord
+	tableRefsOf       byte = 0x07 // account, kind, newest upload first, cid
+	tableRefsUploaded byte = 0x08 // cid, kind, uploaded, account
+	tableRefsExpiring byte = 0x09 // cid, kind, expires, account
+	tableExpiry       byte = 0x0a // expires, cid, kind, account
+	tableBlobs        byte = 0x0b // cid -> blobRecord
+	tableEntries      byte = 0x0c // entry id -> Entry
+	tableEntriesOf    byte = 0x0d // account, index, ordinal -> entry id
+	tableNatural      byte = 0x0e // natural id -> entry id
+	tableRequests     byte = 0x0f // request id -> storedResult
+	tableRequestsAge  byte = 0x10 // forget time, request id
+	tableIdem         byte = 0x11 // scope, key -> storedResult
+	tableIdemAge      byte = 0x12 // forget time, scope, key
+	tableNodes        byte = 0x13 // node id -> Node
+	tableRemoved      byte = 0x14 // node id -> time
+	tableSingles      byte = 0x15 // name -> one record
+	tableTakedowns    byte = 0x16 // index, cid -> takedown
+
+	// tableLocal is this node's own: not hashed, not compared.
+	tableLocal byte = 0xf0
+)
+
+// Names in tableSingles and tableLocal.
+const (
+	singleTime     = "time"
+	singleSettings = "settings"
+	singleRing     = "ring"
+	singleNextRing = "next-ring"
+	singleSynced   = "synced"
+	singleCounts   = "counts"
+	singleFloor    = "condemn-floor"
+
+	localApplied = "applied" // index, term
+	localHashes  = "hashes"  // table -> lanes
+	localHistory = "history" // + index -> state hash
+)
+
+// refHashBin is the kind of reference that an upload through HashBin makes.
+const refHashBin byte = 'h'
+
+// refKinds are all kinds of reference, in order.
+var refKinds = []byte{refHashBin}
+
+// A keyBuilder makes keys of parts. Strings end in a zero byte, which no id
+// holds; numbers are big-endian; CIDs tell their own length.
+type keyBuilder []byte
+
+func key(table byte) keyBuilder { return append(make(keyBuilder, 0, 128), table) }
+
+func (k keyBuilder) str(s string) keyBuilder { return append(append(k, s...), 0) }
+
+func (k keyBuilder) raw(b []byte) keyBuilder { return append(k, b...) }
+
+func (k keyBuilder) byte(b byte) keyBuilder { return append(k, b) }
+
+func (k keyBuilder) cid(c storage.CID) keyBuilder {
+	b, _ := c.AppendBinary(k) // never fails
+	return b
+}
+
+func (k keyBuilder) u64(v uint64) keyBuilder { return binary.BigEndian.AppendUint64(k, v) }
+
+// time appends a time so that earlier ones sort first; times are after 1970.
+func (k keyBuilder) time(ms int64) keyBuilder { return k.u64(uint64(ms)) }
+
+// timeDesc appends a time so that later ones sort first.
+func (k keyBuilder) timeDesc(ms int64) keyBuilder { return k.u64(^uint64(ms)) }
+
+func single(name string) []byte { return key(tableSingles).str(name) }
+
+func local(name string) []byte { return key(tableLocal).str(name) }
+
+// past returns the smallest key above all that begin with prefix.
+func past(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+// refRecord is a reference as stored.
+type refRecord struct {
+	Uploaded int64 `cbor:"1,keyasint"`
+	Expires  int64 `cbor:"2,keyasint"`
+}
+
+// blobRecord is what the catalogue keeps of a CID.
+type blobRecord struct {
+	ContentType string `cbor:"1,keyasint,omitempty"`
+	References  int64  `cbor:"2,keyasint,omitempty"` // those not swept yet included
+	DeadSince   int64  `cbor:"3,keyasint,omitempty"` // when the last one went; 0 while there is one
+	Blocked     bool   `cbor:"4,keyasint,omitempty"`
+	Condemned   uint64 `cbor:"5,keyasint,omitempty"` // index of the last Condemn
+}
+
+// takedown is the audit record of a BlockContent.
+type takedown struct {
+	Block  bool   `cbor:"1,keyasint"`
+	Reason string `cbor:"2,keyasint"`
+	Time   int64  `cbor:"3,keyasint"`
+}
+
+// Counts are how many of each there are.
+type Counts struct {
+	Accounts   int64 `cbor:"1,keyasint"`
+	Keys       int64 `cbor:"2,keyasint"`
+	References int64 `cbor:"3,keyasint"`
+	Entries    int64 `cbor:"4,keyasint"`
+	Blobs      int64 `cbor:"5,keyasint"`
+}
+
+// syncedRecord says who holds all that the next ring gives them.
+type syncedRecord struct {
+	Version uint64           `cbor:"1,keyasint"`
+	Nodes   []storage.NodeID `cbor:"2,keyasint"` // sorted
+}

@@ -1,0 +1,75 @@
+package meta
+
+// commandType is the first byte of a command. Types are only added; a number
+// is never given to another command.
+type commandType uint8
+
+const (
+	typeTick            commandType = 1
+	typeCreateAccount   commandType = 2
+	typeUpdateAccount   commandType = 3
+	typeDeposit         commandType = 4
+	typeCreateKey       commandType = 5
+	typeRevokeKey       commandType = 6
+	typeTouchKeys       commandType = 7
+	typeCommitUpload    commandType = 8
+	typeExtend          commandType = 9
+	typeDeleteReference commandType = 10
+	typeBlockContent    commandType = 11
+	typeSweep           commandType = 12
+	typePutNode         commandType = 13
+	typeRemoveNode      commandType = 14
+	typeSetRing         commandType = 15
+	typeRingSynced      commandType = 16
+	typeAbortRing       commandType = 17
+	typeSetSettings     commandType = 18
+)
+
+// specs are the commands that this program knows.
+var specs = index(
+	define(typeTick, (*tx).tick),
+	define(typeCreateAccount, (*tx).createAccount),
+	define(typeUpdateAccount, (*tx).updateAccount),
+	define(typeDeposit, (*tx).deposit),
+	define(typeCreateKey, (*tx).createKey),
+	define(typeRevokeKey, (*tx).revokeKey),
+	define(typeTouchKeys, (*tx).touchKeys),
+	define(typeCommitUpload, (*tx).commitUpload),
+	define(typeExtend, (*tx).extend),
+	define(typeDeleteReference, (*tx).deleteReference),
+	define(typeBlockContent, (*tx).blockContent),
+	define(typeSweep, (*tx).sweep),
+	define(typePutNode, (*tx).putNode),
+	define(typeRemoveNode, (*tx).removeNode),
+	define(typeSetRing, (*tx).setRing),
+	define(typeRingSynced, (*tx).ringSynced),
+	define(typeAbortRing, (*tx).abortRing),
+	define(typeSetSettings, (*tx).setSettings),
+)
+
+func index(all ...*spec) map[commandType]*spec {
+	m := make(map[commandType]*spec, len(all))
+	for _, s := range all {
+		m[s.typ] = s
+	}
+	return m
+}
+
+func (Tick) commandType() commandType            { return typeTick }
+func (CreateAccount) commandType() commandType   { return typeCreateAccount }
+func (UpdateAccount) commandType() commandType   { return typeUpdateAccount }
+func (Deposit) commandType() commandType         { return typeDeposit }
+func (CreateKey) commandType() commandType       { return typeCreateKey }
+func (RevokeKey) commandType() commandType       { return typeRevokeKey }
+func (TouchKeys) commandType() commandType       { return typeTouchKeys }
+func (CommitUpload) commandType() commandType    { return typeCommitUpload }
+func (Extend) commandType() commandType          { return typeExtend }
+func (DeleteReference) commandType() commandType { return typeDeleteReference }
+func (BlockContent) commandType() commandType    { return typeBlockContent }
+func (Sweep) commandType() commandType           { return typeSweep }
+func (PutNode) commandType() commandType         { return typePutNode }
+func (RemoveNode) commandType() commandType      { return typeRemoveNode }
+func (SetRing) commandType() commandType         { return typeSetRing }
+func (RingSynced) commandType() commandType      { return typeRingSynced }
+func (AbortRing) commandType() commandType       { return typeAbortRing }
+func (SetSettings) commandType() commandType     { return typeSetSettings }

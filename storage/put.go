@@ -1,0 +1,291 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Put reads body to its end and stores it, when it is what cid names. It
+// returns after the fsync.
+//
+// A body of another size or digest is KindInvalid, code hash_mismatch, and
+// leaves nothing. An error of body itself is wrapped (errors.Is finds it). A
+// blob that is there already is verified all the same and its mark is raised;
+// a corrupt copy is replaced. Below the floor of free space: KindFull.
+func (s *Store) Put(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
+	if cid.Inline() {
+		return BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time}, s.discard(ctx, cid, body)
+	}
+	held, ok, err := s.Stat(cid)
+	if err != nil {
+		return BlobInfo{}, err
+	}
+	if ok && !held.Corrupt {
+		return s.putAgain(ctx, cid, body, m)
+	}
+	if err := s.space.admit(cid.Size()); err != nil {
+		return BlobInfo{}, err
+	}
+	if s.lay.class(cid.Size()) == classSmall {
+		return s.putSmall(ctx, cid, body, m)
+	}
+	return s.putLarge(ctx, cid, body, m)
+}
+
+// putAgain verifies a body that need not be written, and confirms the copy.
+func (s *Store) putAgain(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
+	if err := s.discard(ctx, cid, body); err != nil {
+		return BlobInfo{}, err
+	}
+	info, ok, err := s.Confirm(cid, m)
+	if err == nil && !ok {
+		err = &Error{Op: "storage.Put", Kind: KindUnavailable, Text: "the copy that was there went away meanwhile"}
+	}
+	return info, err
+}
+
+// buffers hold one chunk and its seal.
+func (s *Store) buffer() []byte {
+	if b, ok := chunkBuffers.Get().(*[]byte); ok && int64(cap(*b)) >= s.lay.chunk+sealBytes {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, s.lay.chunk+sealBytes)
+}
+
+func release(b []byte) { chunkBuffers.Put(&b) }
+
+var chunkBuffers sync.Pool
+
+func (s *Store) discard(ctx context.Context, cid CID, body io.Reader) error {
+	v := verifier{cid: cid, body: body, hash: NewHasher()}
+	buf := s.buffer()
+	defer release(buf)
+	for {
+		n, err := v.fill(ctx, buf[:s.lay.chunk])
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return v.verdict()
+		}
+	}
+}
+
+// putSmall hashes in memory and commits header and chunks as one synced batch:
+// concurrent ones share the fsync.
+func (s *Store) putSmall(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
+	v := verifier{cid: cid, body: body, hash: NewHasher()}
+	content := make([]byte, cid.Size())
+	for off := int64(0); off < cid.Size(); {
+		n, err := v.fill(ctx, content[off:])
+		if err != nil {
+			return BlobInfo{}, err
+		}
+		if n == 0 {
+			break
+		}
+		off += int64(n)
+	}
+	if _, err := v.fill(ctx, nil); err != nil {
+		return BlobInfo{}, err
+	}
+	if err := v.verdict(); err != nil {
+		return BlobInfo{}, err
+	}
+	unlock := s.locks.lock(cid)
+	defer unlock()
+	return s.publish(cid, m, func() error { return s.commitSmall(cid, content, m) })
+}
+
+func (s *Store) commitSmall(cid CID, content []byte, m Mark) error {
+	b := s.db.NewBatchWithSize(len(content) + 4*blobKeyBytes + headerBytes)
+	defer func() { _ = b.Close() }()
+	start, end := s.lay.span(cid)
+	if err := errors.Join(b.DeleteRange(start, end, nil), b.Delete(markKey(cid), nil)); err != nil {
+		return err
+	}
+	chunks := s.lay.chunks(cid.Size())
+	buf := s.buffer()
+	defer release(buf)
+	for i := range chunks {
+		key := s.lay.appendKey(nil, cid, i)
+		part := content[int64(i)*s.lay.chunk : min(cid.Size(), int64(i+1)*s.lay.chunk)]
+		if err := b.Set(key, appendSeal(key, append(buf[:0], part...)), nil); err != nil {
+			return err
+		}
+	}
+	if err := b.Set(s.header(cid, m, content)); err != nil {
+		return err
+	}
+	return b.Commit(s.sync)
+}
+
+// header returns key and value of a blob's header, and no options, as Batch.Set takes them.
+func (s *Store) header(cid CID, m Mark, content []byte) (key, value []byte, none *pebble.WriteOptions) {
+	key = s.lay.appendKey(nil, cid, headerChunk)
+	value = appendHeader(nil, cid, m)
+	if cid.Size() <= s.lay.tinyMax {
+		value = append(value, content...)
+	}
+	return key, appendSeal(key, value), nil
+}
+
+// putLarge hashes while the body streams into a table outside the tree, which
+// is taken into it only when the hash is right.
+func (s *Store) putLarge(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
+	path := s.fs.PathJoin(s.staging, fmt.Sprintf("%d.sst", s.staged.Add(1)))
+	if err := s.writeTable(ctx, path, cid, body, m); err != nil {
+		return BlobInfo{}, errors.Join(err, s.unstage(path))
+	}
+	unlock := s.locks.lock(cid)
+	defer unlock()
+	info, err := s.publish(cid, m, func() error {
+		// Ingest links the table in and syncs directory and manifest. The
+		// table's keys are newer than those of a corrupt copy and hide all of them.
+		if err := s.db.Ingest(ctx, []string{path}); err != nil {
+			return err
+		}
+		return s.db.Delete(markKey(cid), s.sync)
+	})
+	return info, errors.Join(err, s.unstage(path))
+}
+
+// unstage removes a staged table; one that was ingested is gone already.
+func (s *Store) unstage(path string) error {
+	if err := s.fs.Remove(path); err != nil && !isNotExist(err) {
+		return E("storage.Put", KindInternal, err)
+	}
+	return nil
+}
+
+func (s *Store) writeTable(ctx context.Context, path string, cid CID, body io.Reader, m Mark) error {
+	f, err := s.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return E("storage.Put", KindInternal, err)
+	}
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.dbOpts.MakeWriterOptions(tableLevel, s.db.TableFormat()))
+	if err := s.writeChunks(ctx, w, cid, body, m); err != nil {
+		_ = w.Close() // what is written is thrown away
+		return err
+	}
+	// Close writes the table's end and syncs the file.
+	if err := w.Close(); err != nil {
+		return E("storage.Put", KindInternal, err)
+	}
+	return nil
+}
+
+// tableLevel is the bottom of the tree: where large blobs come to rest.
+const tableLevel = 6
+
+func (s *Store) writeChunks(ctx context.Context, w *sstable.Writer, cid CID, body io.Reader, m Mark) error {
+	v := verifier{cid: cid, body: body, hash: NewHasher()}
+	buf := s.buffer()
+	defer release(buf)
+	for i := uint32(0); ; i++ {
+		n, err := v.fill(ctx, buf[:s.lay.chunk])
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		key := s.lay.appendKey(nil, cid, i)
+		if err := w.Set(key, appendSeal(key, buf[:n])); err != nil {
+			return E("storage.Put", KindInternal, err)
+		}
+	}
+	if err := v.verdict(); err != nil {
+		return err
+	}
+	key, value, _ := s.header(cid, m, nil)
+	if err := w.Set(key, value); err != nil {
+		return E("storage.Put", KindInternal, err)
+	}
+	return nil
+}
+
+// publish makes a verified blob visible, unless another Put has done so
+// meanwhile: one CID is never taken in twice. The CID's lock is held.
+func (s *Store) publish(cid CID, m Mark, commit func() error) (BlobInfo, error) {
+	held, ok, err := s.Stat(cid)
+	if err != nil {
+		return BlobInfo{}, err
+	}
+	if ok && !held.Corrupt {
+		return s.raise(held, m)
+	}
+	if err := commit(); err != nil {
+		return BlobInfo{}, E("storage.Put", KindInternal, err)
+	}
+	if !ok {
+		s.counts.add(1, cid.Size())
+	}
+	return BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time}, nil
+}
+
+// Confirm raises the mark of a blob that is held and not corrupt, and returns
+// after the fsync. The bool is false when there is no such copy.
+func (s *Store) Confirm(cid CID, m Mark) (BlobInfo, bool, error) {
+	unlock := s.locks.lock(cid)
+	defer unlock()
+	held, ok, err := s.Stat(cid)
+	if err != nil || !ok || held.Corrupt {
+		return BlobInfo{}, false, err
+	}
+	info, err := s.raise(held, m)
+	return info, err == nil, err
+}
+
+// raise writes a newer mark; the CID's lock is held.
+func (s *Store) raise(held BlobInfo, m Mark) (BlobInfo, error) {
+	if m.Generation <= held.Generation && m.Time <= held.Time {
+		return held, nil
+	}
+	held.Generation, held.Time = max(held.Generation, m.Generation), max(held.Time, m.Time)
+	if err := s.setMark(held); err != nil {
+		return BlobInfo{}, err
+	}
+	return held, nil
+}
+
+func (s *Store) setMark(info BlobInfo) error {
+	key := markKey(info.CID)
+	value := sealedMark(key, Mark{Generation: info.Generation, Time: info.Time}, info.Corrupt)
+	if err := s.db.Set(key, value, s.sync); err != nil {
+		return E("storage.setMark", KindInternal, err)
+	}
+	return nil
+}
+
+// Erase removes a blob whose generation is below the given one, and reports
+// whether it did. It takes the same lock as Put and Confirm: a copy is not
+// erased between its receipt and the word of it.
+func (s *Store) Erase(cid CID, below uint64) (bool, error) {
+	unlock := s.locks.lock(cid)
+	defer unlock()
+	held, ok, err := s.Stat(cid)
+	if err != nil || !ok || held.Generation >= below {
+		return false, err
+	}
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	start, end := s.lay.span(cid)
+	err = errors.Join(b.DeleteRange(start, end, nil), b.Delete(markKey(cid), nil))
+	if err == nil {
+		err = b.Commit(s.sync)
+	}
+	if err != nil {
+		return false, E("storage.Erase", KindInternal, err)
+	}
+	s.counts.add(-1, -cid.Size())
+	return true, nil
+}

@@ -1,0 +1,242 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Stat returns what is known of a blob; the bool is false when none is held.
+// Inline content is never held.
+func (s *Store) Stat(cid CID) (BlobInfo, bool, error) {
+	if cid.Inline() {
+		return BlobInfo{}, false, nil
+	}
+	m, _, ok, err := s.readHeader(cid)
+	if err != nil && KindOf(err) != KindCorrupt || !ok && err == nil {
+		return BlobInfo{}, false, err
+	}
+	info := BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time, Corrupt: err != nil}
+	return s.withMark(info)
+}
+
+// withMark adds what the mark says, if there is one. A mark that can't be read
+// makes the copy corrupt: its generation is not known any more.
+func (s *Store) withMark(info BlobInfo) (BlobInfo, bool, error) {
+	key := markKey(info.CID)
+	v, closer, err := s.db.Get(key)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		return info, true, nil
+	case err != nil && pebble.IsCorruptionError(err):
+		info.Corrupt = true
+		return info, true, nil
+	case err != nil:
+		return BlobInfo{}, false, E("storage.Stat", KindInternal, err)
+	}
+	m, corrupt, err := parseMark(key, v)
+	_ = closer.Close()
+	info.Corrupt = info.Corrupt || corrupt || err != nil
+	info.Generation, info.Time = max(info.Generation, m.Generation), max(info.Time, m.Time)
+	return info, true, nil
+}
+
+// readHeader returns a blob's own mark, and a copy of its bytes when they lie in the header.
+func (s *Store) readHeader(cid CID) (m Mark, tiny []byte, ok bool, err error) {
+	key := s.lay.appendKey(nil, cid, headerChunk)
+	v, closer, err := s.db.Get(key)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		return Mark{}, nil, false, nil
+	case err != nil && pebble.IsCorruptionError(err):
+		return Mark{}, nil, true, E("storage.readHeader", KindCorrupt, err)
+	case err != nil:
+		return Mark{}, nil, false, E("storage.readHeader", KindInternal, err)
+	}
+	defer func() { _ = closer.Close() }()
+	b, err := unseal(key, v)
+	if err == nil {
+		m, tiny, err = parseHeader(cid, b)
+	}
+	if err != nil {
+		return Mark{}, nil, true, E("storage.readHeader", KindCorrupt, err)
+	}
+	return m, bytes.Clone(tiny), true, nil
+}
+
+// Open returns a reader of length bytes from offset; a length below 0 is to
+// the end. KindNotFound when no copy is held, KindCorrupt when it failed a
+// check before, KindRange when the range is not within the content.
+func (s *Store) Open(ctx context.Context, cid CID, offset, length int64) (*Reader, error) {
+	const op = "storage.Open"
+	if offset < 0 || offset > cid.Size() || length > cid.Size()-offset {
+		return nil, E(op, KindRange, fmt.Errorf("%d bytes from %d of %d", length, offset, cid.Size()))
+	}
+	if length < 0 {
+		length = cid.Size() - offset
+	}
+	r := &Reader{s: s, ctx: ctx, cid: cid, offset: offset, end: offset + length}
+	if cid.Inline() {
+		r.chunk = cid.Content()
+		return r, nil
+	}
+	info, ok, err := s.Stat(cid)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, E(op, KindNotFound, nil)
+	case info.Corrupt:
+		return nil, E(op, KindCorrupt, nil)
+	}
+	if cid.Size() <= s.lay.tinyMax {
+		_, tiny, ok, err := s.readHeader(cid)
+		switch {
+		case err != nil:
+			return nil, s.corrupt(cid, err)
+		case !ok:
+			return nil, E(op, KindNotFound, nil)
+		case int64(len(tiny)) != cid.Size():
+			return nil, s.corrupt(cid, errors.New("header has too few bytes"))
+		}
+		r.chunk = tiny
+		return r, nil
+	}
+	r.buf = s.buffer()
+	return r, nil
+}
+
+// Reader reads a blob. Each chunk's CRC is checked before a byte of it leaves.
+// No database iterator is held between reads, however slow they are.
+type Reader struct {
+	s      *Store
+	ctx    context.Context //nolint:containedctx // io.Reader has no other way in
+	cid    CID
+	offset int64 // of the next byte
+	end    int64
+	start  int64  // offset of chunk[0]
+	chunk  []byte // checked bytes
+	buf    []byte // what chunk lies in; nil for inline and tiny blobs
+}
+
+// Read implements io.Reader. An error other than io.EOF is KindCorrupt when a
+// check failed.
+func (r *Reader) Read(p []byte) (int, error) {
+	part, err := r.next()
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, part)
+	r.offset += int64(n)
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo, a chunk at a time.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	var written int64
+	for {
+		part, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return written, nil
+		}
+		if err != nil {
+			return written, err
+		}
+		n, err := w.Write(part)
+		written += int64(n)
+		r.offset += int64(n)
+		if err != nil {
+			return written, err //nolint:wrapcheck // the writer's own
+		}
+	}
+}
+
+// Close gives the reader's memory back.
+func (r *Reader) Close() error {
+	if r.buf != nil {
+		release(r.buf)
+		r.buf, r.chunk = nil, nil
+	}
+	r.end = 0
+	return nil
+}
+
+// next returns checked bytes at the offset, at most to the end of the range.
+func (r *Reader) next() ([]byte, error) {
+	if r.offset >= r.end {
+		return nil, io.EOF
+	}
+	if r.offset < r.start || r.offset >= r.start+int64(len(r.chunk)) {
+		if err := r.load(); err != nil {
+			return nil, err
+		}
+	}
+	return r.chunk[r.offset-r.start : min(int64(len(r.chunk)), r.end-r.start)], nil
+}
+
+func (r *Reader) load() error {
+	if err := r.ctx.Err(); err != nil {
+		return fmt.Errorf("storage.Read: %w", context.Cause(r.ctx))
+	}
+	lay := r.s.lay
+	i := r.offset / lay.chunk
+	key := lay.appendKey(nil, r.cid, uint32(i))
+	v, closer, err := r.s.db.Get(key)
+	if err != nil {
+		if errors.Is(err, pebble.ErrNotFound) || pebble.IsCorruptionError(err) {
+			return r.lost(err)
+		}
+		return E("storage.Read", KindInternal, err)
+	}
+	defer func() { _ = closer.Close() }()
+	b, err := unseal(key, v)
+	if err == nil && int64(len(b)) != min(lay.chunk, r.cid.Size()-i*lay.chunk) {
+		err = errors.New("chunk has another size")
+	}
+	if err != nil {
+		return r.s.corrupt(r.cid, err)
+	}
+	r.chunk, r.start = append(r.buf[:0], b...), i*lay.chunk
+	return nil
+}
+
+// lost tells a blob that was erased meanwhile from one that lost a chunk.
+func (r *Reader) lost(err error) error {
+	if _, held, statErr := r.s.Stat(r.cid); statErr == nil && !held {
+		return E("storage.Read", KindNotFound, err)
+	}
+	return r.s.corrupt(r.cid, err)
+}
+
+// corrupt quarantines a copy: it stays on disk, is not served any more, and
+// the next Put replaces it.
+func (s *Store) corrupt(cid CID, err error) error {
+	unlock := s.locks.lock(cid)
+	info, ok, statErr := s.Stat(cid)
+	if statErr == nil && ok {
+		info.Corrupt = true
+		statErr = s.setMark(info)
+	}
+	unlock()
+	if s.opts.OnCorrupt != nil {
+		s.opts.OnCorrupt(cid, err)
+	}
+	return E("storage.Read", KindCorrupt, errors.Join(err, statErr))
+}
+
+// blockCorrupt is Pebble's word of a block that failed its own check.
+func (s *Store) blockCorrupt(info pebble.DataCorruptionInfo) {
+	s.logger.Error("a database block is corrupt", "path", info.Path, "err", info.Details)
+	if s.opts.OnCorrupt == nil {
+		return
+	}
+	cid, err := cidOfKey(info.Bounds.Start)
+	if err != nil {
+		cid = CID{}
+	}
+	s.opts.OnCorrupt(cid, info.Details)
+}

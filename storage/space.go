@@ -1,0 +1,86 @@
+package storage
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// How much of a volume is kept free, and how often it is looked at.
+const (
+	floorPercent  = 5
+	floorBytesMin = 2 << 30
+	spaceFresh    = time.Second
+)
+
+// spaceWatch knows how full the volume is. Writes stop at a floor before the
+// disk is full: Pebble does not survive a full one.
+type spaceWatch struct {
+	fs    vfs.FS
+	dir   string
+	floor int64 // 0: by the volume; <0: off
+
+	mu   sync.Mutex // protects the fields below
+	at   time.Time
+	use  vfs.DiskUsage
+	err  error
+	none bool // the file system does not know: nothing is refused
+}
+
+func (w *spaceWatch) look() (free, total int64, known bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now := time.Now(); w.at.IsZero() || now.Sub(w.at) > spaceFresh {
+		w.at = now
+		w.use, w.err = w.fs.GetDiskUsage(w.dir)
+		if errors.Is(w.err, vfs.ErrUnsupported) {
+			w.none, w.err = true, nil
+		}
+	}
+	return int64(w.use.AvailBytes), int64(w.use.TotalBytes), !w.none, w.err
+}
+
+// bytes is the floor for a volume of a size.
+func (w *spaceWatch) bytes(total int64) int64 {
+	switch {
+	case w.floor < 0:
+		return 0
+	case w.floor > 0:
+		return w.floor
+	}
+	return max(total/100*floorPercent, floorBytesMin)
+}
+
+// admit refuses a write that would take the volume below its floor.
+func (w *spaceWatch) admit(size int64) error {
+	const op = "storage.Put"
+	free, total, known, err := w.look()
+	if err != nil {
+		return E(op, KindInternal, err)
+	}
+	if w.floor < 0 || !known || free-size >= w.bytes(total) {
+		return nil
+	}
+	return &Error{Op: op, Kind: KindFull, Code: "insufficient_storage"}
+}
+
+// FreeBytes returns the volume's free and total bytes, at most a second old;
+// both 0 when the file system does not know.
+func (s *Store) FreeBytes() (free, total int64, err error) {
+	free, total, _, err = s.space.look()
+	if err != nil {
+		return 0, 0, E("storage.FreeBytes", KindInternal, err)
+	}
+	return free, total, nil
+}
+
+// FloorBytes is the free space below which writes are refused; 0: none.
+func (s *Store) FloorBytes() int64 {
+	_, total, known, err := s.space.look()
+	if err != nil || !known {
+		return 0
+	}
+	return s.space.bytes(total)
+}

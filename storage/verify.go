@@ -1,0 +1,92 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// verifier reads a body that has to be what a CID names.
+type verifier struct {
+	cid  CID
+	body io.Reader
+	hash *Hasher
+	done bool // the body's end was seen
+}
+
+// fill reads up to len(p) bytes; 0 means the body has ended. A byte past the
+// CID's size is an error whatever follows, so that an endless body ends here.
+func (v *verifier) fill(ctx context.Context, p []byte) (int, error) {
+	left := v.cid.Size() - v.hash.Size()
+	if left == 0 || len(p) == 0 {
+		return 0, v.end(ctx)
+	}
+	p = p[:min(int64(len(p)), left)]
+	n := 0
+	for n < len(p) && !v.done {
+		if err := ctx.Err(); err != nil {
+			return 0, fmt.Errorf("storage.Put: %w", context.Cause(ctx))
+		}
+		k, err := v.body.Read(p[n:])
+		n += k
+		if errors.Is(err, io.EOF) {
+			v.done = true
+		} else if err != nil {
+			return 0, fmt.Errorf("storage.Put: reading the body: %w", err)
+		}
+	}
+	_, _ = v.hash.Write(p[:n]) // never fails
+	return n, nil
+}
+
+// end checks that nothing follows.
+func (v *verifier) end(ctx context.Context) error {
+	var one [1]byte
+	for !v.done {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("storage.Put: %w", context.Cause(ctx))
+		}
+		n, err := v.body.Read(one[:])
+		switch {
+		case n > 0:
+			return LengthMismatch(v.cid.Size(), v.hash.Size()+1)
+		case errors.Is(err, io.EOF):
+			v.done = true
+		case err != nil:
+			return fmt.Errorf("storage.Put: reading the body: %w", err)
+		}
+	}
+	return nil
+}
+
+// verdict is nil when what was read is what the CID names.
+func (v *verifier) verdict() error {
+	got, err := v.hash.CID()
+	switch {
+	case err != nil:
+		return err
+	case got.Size() != v.cid.Size():
+		return LengthMismatch(v.cid.Size(), got.Size())
+	case got != v.cid:
+		return DigestMismatch(v.cid, got)
+	}
+	return nil
+}
+
+// LengthMismatch is the error for a body that is longer or shorter than its
+// CID says; actual is what was seen of it.
+func LengthMismatch(expected, actual int64) error {
+	return &Error{
+		Op: "storage.Put", Kind: KindInvalid, Code: "hash_mismatch",
+		Details: map[string]any{"reason": "length", "expected": expected, "actual": actual},
+	}
+}
+
+// DigestMismatch is the error for a body of the right length that its CID does not name.
+func DigestMismatch(expected, actual CID) error {
+	return &Error{
+		Op: "storage.Put", Kind: KindInvalid, Code: "hash_mismatch",
+		Details: map[string]any{"reason": "digest", "expected": expected.String(), "actual": actual.String()},
+	}
+}

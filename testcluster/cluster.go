@@ -1,0 +1,342 @@
+package testcluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"ringbin/api"
+	"ringbin/cluster"
+	"ringbin/node"
+	"ringbin/storage"
+)
+
+// Times that a test waits before it calls something stuck.
+const (
+	startWait    = 60 * time.Second
+	convergeWait = 60 * time.Second
+	closeWait    = 30 * time.Second
+	pollEvery    = 20 * time.Millisecond
+)
+
+// Options are what tests vary. The zero value is a plain cluster.
+type Options struct {
+	// Log, when set, gets the nodes' logs; else they go to the file that the
+	// environment variable RINGBIN_TEST_LOG names, or nowhere.
+	Log io.Writer
+	// Configure, when not nil, changes a node's configuration before it opens.
+	Configure func(i int, c *node.Config)
+	// Joining nodes are started after the founders and join them.
+	Joining int
+}
+
+// Cluster is N nodes in this process.
+type Cluster struct {
+	tb      testing.TB
+	opts    Options
+	dir     string
+	secret  []byte
+	fabric  *fabric
+	log     io.Writer
+	journal *journal
+
+	mu    sync.Mutex // protects nodes
+	nodes []*member
+}
+
+// member is one node: its configuration, and the running node or nil.
+type member struct {
+	cfg  node.Config
+	node *node.Node
+}
+
+// Start starts a cluster of n founders (and opts.Joining more) and returns once
+// all of them are ready. When the test ends, the oracles run.
+func Start(tb testing.TB, n int, opts Options) *Cluster {
+	tb.Helper()
+	leaks := goleak.IgnoreCurrent()
+	c := &Cluster{
+		tb: tb, opts: opts, dir: tb.TempDir(), secret: []byte(cluster.NewSecret()),
+		fabric: newFabric(), journal: newJournal(), log: opts.Log,
+	}
+	if c.log == nil {
+		c.log = logFile(tb)
+	}
+	tb.Cleanup(func() {
+		if !tb.Failed() {
+			c.Check()
+		}
+		c.closeAll()
+		if !tb.Failed() {
+			if err := goleak.Find(leaks, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop")); err != nil {
+				tb.Error(err)
+			}
+		}
+	})
+	var join []string
+	for i := range n + opts.Joining {
+		c.nodes = append(c.nodes, &member{cfg: c.config(i, n)})
+		if i < n {
+			join = append(join, c.nodes[i].cfg.RPC)
+		}
+	}
+	for i := range c.nodes {
+		if n > 1 || i >= n {
+			c.nodes[i].cfg.Join = join
+		}
+	}
+	c.openAll(0, n)
+	c.WaitReady()
+	c.openAll(n, n+opts.Joining)
+	c.WaitReady()
+	return c
+}
+
+func logFile(tb testing.TB) io.Writer {
+	tb.Helper()
+	path := os.Getenv("RINGBIN_TEST_LOG")
+	if path == "" {
+		return io.Discard
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// config is a node's, with ports that are free now and stay its own through
+// restarts.
+func (c *Cluster) config(i, founders int) node.Config {
+	name := fmt.Sprintf("n%d", i)
+	cfg := node.Config{
+		DataDir: filepath.Join(c.dir, name), Name: name,
+		HTTP: freeAddr(c.tb), RPC: freeAddr(c.tb), Gossip: freeAddr(c.tb),
+		Secret: c.secret, FreeFloorBytes: -1, CacheBytes: 8 << 20,
+		Logger:  slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),
+		Network: side{f: c.fabric, me: i}, Version: "test",
+	}
+	if i < founders && founders > 1 {
+		cfg.BootstrapExpect = founders
+	}
+	if c.opts.Configure != nil {
+		c.opts.Configure(i, &cfg)
+	}
+	return cfg
+}
+
+// freeAddr returns a loopback address whose port is free for TCP now.
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+func (c *Cluster) openAll(from, to int) {
+	c.tb.Helper()
+	for i := from; i < to; i++ {
+		c.open(i)
+	}
+}
+
+func (c *Cluster) open(i int) {
+	c.tb.Helper()
+	n, err := node.Open(context.Background(), c.nodes[i].cfg, api.New)
+	if err != nil {
+		c.tb.Fatalf("node %d: %v", i, err)
+	}
+	c.mu.Lock()
+	c.nodes[i].node = n
+	c.mu.Unlock()
+}
+
+// Len returns the number of nodes, those that are down included.
+func (c *Cluster) Len() int { return len(c.nodes) }
+
+// Node returns a running node; the test fails when it is down.
+func (c *Cluster) Node(i int) *node.Node {
+	c.tb.Helper()
+	n := c.running(i)
+	if n == nil {
+		c.tb.Fatalf("node %d is down", i)
+	}
+	return n
+}
+
+func (c *Cluster) running(i int) *node.Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nodes[i].node
+}
+
+// Kill stops a node without draining or handing anything over.
+func (c *Cluster) Kill(i int) {
+	c.tb.Helper()
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	c.stop(gone, i)
+}
+
+// Stop stops a node as SIGTERM does.
+func (c *Cluster) Stop(i int) {
+	c.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	c.stop(ctx, i)
+}
+
+func (c *Cluster) stop(ctx context.Context, i int) {
+	c.tb.Helper()
+	c.mu.Lock()
+	n := c.nodes[i].node
+	c.nodes[i].node = nil
+	c.mu.Unlock()
+	if n == nil {
+		return
+	}
+	if err := n.Close(ctx); err != nil {
+		c.tb.Errorf("closing node %d: %v", i, err)
+	}
+}
+
+// Restart starts a node that is down, with the data it had.
+func (c *Cluster) Restart(i int) {
+	c.tb.Helper()
+	if c.running(i) == nil {
+		c.open(i)
+	}
+}
+
+// Partition cuts the direction from one node to another; what the other sends
+// still arrives. Call it twice for both directions.
+func (c *Cluster) Partition(from, to int) { c.fabric.set(from, to, true) }
+
+// Isolate cuts a node from all others, both ways.
+func (c *Cluster) Isolate(i int) {
+	for j := range c.nodes {
+		if j != i {
+			c.Partition(i, j)
+			c.Partition(j, i)
+		}
+	}
+}
+
+// Heal mends every cut.
+func (c *Cluster) Heal() {
+	for i := range c.nodes {
+		for j := range c.nodes {
+			c.fabric.set(i, j, false)
+		}
+	}
+}
+
+// WaitReady returns once every running node serves.
+func (c *Cluster) WaitReady() {
+	c.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startWait)
+	defer cancel()
+	for i := range c.nodes {
+		if n := c.running(i); n != nil {
+			if err := n.WaitReady(ctx); err != nil {
+				c.tb.Fatalf("node %d is not ready: %v", i, err)
+			}
+		}
+	}
+}
+
+// WaitLeader returns the index of the running node that leads.
+func (c *Cluster) WaitLeader() int {
+	c.tb.Helper()
+	leader := -1
+	c.waitFor(startWait, "a leader", func() bool {
+		for i := range c.nodes {
+			if n := c.running(i); n != nil && n.IsLeader() {
+				leader = i
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// WaitConverged returns once all running nodes have one state at one index and
+// no owner misses a copy.
+func (c *Cluster) WaitConverged() {
+	c.tb.Helper()
+	c.waitFor(convergeWait, "convergence", c.converged)
+}
+
+func (c *Cluster) converged() bool {
+	var index uint64
+	var hash [32]byte
+	first := true
+	for i := range c.nodes {
+		n := c.running(i)
+		if n == nil {
+			continue
+		}
+		at, h, err := n.StateHash()
+		if err != nil || n.MissingCopies() != 0 || n.RingChanging() {
+			return false
+		}
+		if first {
+			index, hash, first = at, h, false
+			continue
+		}
+		if at != index {
+			return false
+		}
+		if h != hash {
+			c.tb.Fatalf("I10: node %d has another state hash at index %d", i, at)
+		}
+	}
+	return true
+}
+
+// waitFor asks again until a condition holds. It is for conditions over
+// several nodes, which nobody could notify of.
+func (c *Cluster) waitFor(d time.Duration, what string, holds func() bool) {
+	c.tb.Helper()
+	deadline := time.Now().Add(d)
+	for !holds() {
+		if time.Now().After(deadline) {
+			c.tb.Fatalf("no %s within %v", what, d)
+		}
+		time.Sleep(pollEvery)
+	}
+}
+
+// AdminToken is the operator's token.
+func (c *Cluster) AdminToken() string {
+	c.tb.Helper()
+	t, err := cluster.ParseTrust(c.secret)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	return t.AdminToken()
+}
+
+// ID returns a node's id.
+func (c *Cluster) ID(i int) storage.NodeID { return c.Node(i).ID() }
+
+func (c *Cluster) closeAll() {
+	for i := range c.nodes {
+		c.Stop(i)
+	}
+}

@@ -1,0 +1,251 @@
+package testcluster
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"ringbin/cluster"
+	"ringbin/node"
+)
+
+// fabric is the network between the nodes of a cluster. It is real loopback
+// TCP and UDP, with a table of directions in which nothing gets through.
+type fabric struct {
+	mu      sync.Mutex // protects the fields below
+	owner   map[string]int
+	cut     map[[2]int]bool
+	changed chan struct{} // closed and made anew at each change
+}
+
+func newFabric() *fabric {
+	return &fabric{owner: map[string]int{}, cut: map[[2]int]bool{}, changed: make(chan struct{})}
+}
+
+// claim notes that a node listens on an address.
+func (f *fabric) claim(addr string, who int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.owner[addr] = who
+}
+
+// set cuts or mends one direction.
+func (f *fabric) set(from, to int, cut bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if cut {
+		f.cut[[2]int{from, to}] = true
+	} else {
+		delete(f.cut, [2]int{from, to})
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// blocked reports whether nothing gets from one node to another, and a channel
+// that closes when that may have changed.
+func (f *fabric) blocked(from, to int) (bool, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cut[[2]int{from, to}], f.changed
+}
+
+func (f *fabric) whose(addr string) (int, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	who, ok := f.owner[addr]
+	return who, ok
+}
+
+// side is one node's view of the fabric.
+type side struct {
+	f  *fabric
+	me int
+}
+
+var _ node.Network = side{}
+
+func (s side) Listen(ctx context.Context, network, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, network, addr)
+	if err == nil {
+		s.f.claim(ln.Addr().String(), s.me)
+	}
+	return ln, err
+}
+
+func (s side) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	to, known := s.f.whose(addr)
+	if known {
+		// A SYN or its answer that gets lost: the dial waits until it gives up.
+		if err := s.f.waitOpen(ctx, s.me, to); err != nil {
+			return nil, err
+		}
+		if err := s.f.waitOpen(ctx, to, s.me); err != nil {
+			return nil, err
+		}
+	}
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, network, addr)
+	if err != nil || !known {
+		return c, err
+	}
+	return &wire{Conn: c, f: s.f, from: s.me, to: to, closed: make(chan struct{})}, nil
+}
+
+// dialLost is how long a dial into a cut waits when its caller has no deadline.
+const dialLost = time.Second
+
+func (f *fabric) waitOpen(ctx context.Context, from, to int) error {
+	ctx, cancel := context.WithTimeout(ctx, dialLost)
+	defer cancel()
+	for {
+		cut, changed := f.blocked(from, to)
+		if !cut {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+		}
+	}
+}
+
+// ListenGossip opens memberlist's own sockets behind the fabric.
+func (s side) ListenGossip(_ context.Context, addr string) (node.GossipTransport, string, error) {
+	inner, bound, err := cluster.ListenGossip(addr)
+	if err != nil {
+		return nil, "", err
+	}
+	s.f.claim(bound, s.me)
+	return &gossipSide{NodeAwareTransport: inner, side: s}, bound, nil
+}
+
+// gossipSide loses packets and refuses streams where the fabric is cut. A
+// direction is enough for both: gossip has no memory of who asked.
+type gossipSide struct {
+	memberlist.NodeAwareTransport
+	side side
+}
+
+func (g *gossipSide) lost(addr string) bool {
+	to, known := g.side.f.whose(addr)
+	if !known {
+		return false
+	}
+	cut, _ := g.side.f.blocked(g.side.me, to)
+	return cut
+}
+
+func (g *gossipSide) WriteTo(b []byte, addr string) (time.Time, error) {
+	if g.lost(addr) {
+		return time.Now(), nil
+	}
+	return g.NodeAwareTransport.WriteTo(b, addr)
+}
+
+func (g *gossipSide) WriteToAddress(b []byte, addr memberlist.Address) (time.Time, error) {
+	if g.lost(addr.Addr) {
+		return time.Now(), nil
+	}
+	return g.NodeAwareTransport.WriteToAddress(b, addr)
+}
+
+func (g *gossipSide) DialTimeout(addr string, d time.Duration) (net.Conn, error) {
+	if g.lost(addr) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	}
+	return g.NodeAwareTransport.DialTimeout(addr, d)
+}
+
+func (g *gossipSide) DialAddressTimeout(addr memberlist.Address, d time.Duration) (net.Conn, error) {
+	if g.lost(addr.Addr) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	}
+	return g.NodeAwareTransport.DialAddressTimeout(addr, d)
+}
+
+// wire is a connection that stalls, as TCP does, while a direction of it is
+// cut: bytes are neither lost nor refused, they wait.
+type wire struct {
+	net.Conn
+	f        *fabric
+	from, to int
+
+	closeOnce sync.Once
+	closed    chan struct{}
+
+	mu            sync.Mutex // protects the deadlines
+	readDeadline  time.Time
+	writeDeadline time.Time
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if waitErr := w.wait(w.to, w.from, func() time.Time { return w.readDeadline }); waitErr != nil && n == 0 {
+		return 0, waitErr
+	}
+	return n, err
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	if err := w.wait(w.from, w.to, func() time.Time { return w.writeDeadline }); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
+}
+
+// wait returns once the direction is open, or as a stalled connection would.
+func (w *wire) wait(from, to int, deadline func() time.Time) error {
+	for {
+		cut, changed := w.f.blocked(from, to)
+		if !cut {
+			return nil
+		}
+		w.mu.Lock()
+		at := deadline()
+		w.mu.Unlock()
+		var expired <-chan time.Time
+		if !at.IsZero() {
+			expired = time.After(time.Until(at))
+		}
+		select {
+		case <-changed:
+		case <-expired:
+			return os.ErrDeadlineExceeded
+		case <-w.closed:
+			return net.ErrClosed
+		}
+	}
+}
+
+func (w *wire) Close() error {
+	w.closeOnce.Do(func() { close(w.closed) })
+	return w.Conn.Close()
+}
+
+func (w *wire) SetDeadline(t time.Time) error {
+	w.mu.Lock()
+	w.readDeadline, w.writeDeadline = t, t
+	w.mu.Unlock()
+	return w.Conn.SetDeadline(t)
+}
+
+func (w *wire) SetReadDeadline(t time.Time) error {
+	w.mu.Lock()
+	w.readDeadline = t
+	w.mu.Unlock()
+	return w.Conn.SetReadDeadline(t)
+}
+
+func (w *wire) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	w.writeDeadline = t
+	w.mu.Unlock()
+	return w.Conn.SetWriteDeadline(t)
+}
