@@ -115,6 +115,13 @@ func (b backend) Join(ctx context.Context, q peer.JoinRequest) (peer.JoinReply, 
 	return reply, nil
 }
 
+func (b backend) Remove(ctx context.Context, id storage.NodeID) error {
+	if err := b.n.knownPeer(ctx); err != nil {
+		return err
+	}
+	return b.n.removeNode(ctx, id)
+}
+
 func (b backend) Status(context.Context) (peer.Status, error) { return b.n.status(), nil }
 
 // knownPeer refuses whoever the address book does not name: a removed node

@@ -174,41 +174,47 @@ func (n *Node) ReloadTLS() error {
 	return n.certs.load()
 }
 
+// streamsMax bounds the requests of one HTTP/2 connection.
+const streamsMax = 100
+
 // serveHTTP starts the public port and the admin port.
 func (n *Node) serveHTTP(h Handlers) error {
-	public := n.listeners.http
+	n.public = n.newHTTP(h.Public)
+	serve := func(ln net.Listener) error { return n.public.Serve(ln) } //nolint:wrapcheck // logged as it is
 	if n.cfg.TLSCert != "" {
 		n.certs = &certificate{certFile: n.cfg.TLSCert, keyFile: n.cfg.TLSKey}
 		if err := n.certs.load(); err != nil {
 			return err
 		}
-		public = tls.NewListener(public, &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			NextProtos: []string{"http/1.1"},
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-				return n.certs.current.Load(), nil
-			},
-		})
+		n.public.TLSConfig = &tls.Config{
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certs.current.Load(), nil },
+		}
+		serve = func(ln net.Listener) error { return n.public.ServeTLS(ln, "", "") } //nolint:wrapcheck // logged as it is
 	}
-	n.public = n.startHTTP(public, h.Public)
+	n.runHTTP(n.listeners.http, serve)
 	if n.listeners.admin != nil {
-		n.admin = n.startHTTP(n.listeners.admin, h.Admin)
+		n.admin = n.newHTTP(h.Admin)
+		n.runHTTP(n.listeners.admin, n.admin.Serve)
 	}
 	return nil
 }
 
-func (n *Node) startHTTP(ln net.Listener, h http.Handler) *http.Server {
-	s := &http.Server{
+func (n *Node) newHTTP(h http.Handler) *http.Server {
+	return &http.Server{
 		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytesMax,
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		ErrorLog:    slogErrorLog(n.logger),
 		BaseContext: func(net.Listener) context.Context { return n.ctx },
 	}
+}
+
+func (n *Node) runHTTP(ln net.Listener, serve func(net.Listener) error) {
 	n.wg.Go(func() {
-		if err := s.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && n.ctx.Err() == nil {
+		if err := serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && n.ctx.Err() == nil {
 			n.fail("HTTP can't go on", err)
 		}
 	})
-	return s
 }
 
 // shutdownHTTP drains a server until ctx ends, then cuts it.

@@ -113,6 +113,7 @@ func (n *Node) noteMembership() error {
 }
 
 func (n *Node) setCluster(id string) error {
+	n.former.SetMember(id)
 	return n.dir.update(func(r *identityRecord) { r.Cluster = id })
 }
 

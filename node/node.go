@@ -264,7 +264,7 @@ func (n *Node) watchLeader(ctx context.Context, raft *cluster.Raft) {
 
 func (n *Node) openGossip() error {
 	g, err := cluster.OpenGossip(cluster.GossipOptions{
-		ID: n.self(), Name: n.cfg.Name, Incarnation: n.dir.identity().Incarnation, ClusterID: n.clusterID(), Trust: n.trust,
+		ID: n.self(), Incarnation: n.dir.identity().Incarnation, ClusterID: n.clusterID(), Trust: n.trust,
 		BindAddr: n.listeners.gossipBind, Advertise: n.advertised.gossip, Known: n.gossipAddresses, Transport: n.listeners.gossip,
 		Meta:   cluster.GossipMeta{RPC: n.advertised.rpc, HTTP: n.advertised.http, Version: n.cfg.Version},
 		Logger: n.logger,
@@ -272,6 +272,7 @@ func (n *Node) openGossip() error {
 	if err != nil {
 		return err //nolint:wrapcheck // already an *Error with its op
 	}
+	n.listeners.gossipTaken = true
 	n.gossipNow.Store(g)
 	return nil
 }

@@ -1,0 +1,296 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+
+	"ringbin/storage"
+)
+
+// Numbers of consensus. A machine that is slow stretches the times with one factor.
+const (
+	heartbeatTimeout = 500 * time.Millisecond
+	electionTimeout  = 500 * time.Millisecond
+	leaseTimeout     = 250 * time.Millisecond
+	rpcTimeout       = 5 * time.Second
+	poolMax          = 3 // idle connections to each member
+
+	// TrailingLogs is far above the entries that can be uncommitted: a longer
+	// dead tail can leave a follower that never catches up (I19).
+	trailingLogs      = 10240
+	snapshotThreshold = 8192
+	snapshotsKept     = 2
+	appendEntriesMax  = 512
+	logCacheEntries   = 512
+
+	raftFile = "raft.db"
+)
+
+// Options are how a node takes part in consensus.
+type Options struct {
+	ID       storage.NodeID
+	Dir      string   // of log, stable store and snapshots
+	FSM      raft.FSM // a raft.BatchingFSM for speed
+	FSMIndex uint64   // what the FSM holds already
+	Identity *Identity
+	Listener net.Listener // Mux.Raft
+	Dial     Dialer
+	// Resolve turns a node id into host:port, or says that it is not known.
+	Resolve    func(storage.NodeID) (string, bool)
+	Multiplier int // stretches the times; 0 counts as 1
+	Logger     *slog.Logger
+	OnRemoved  func() // the cluster took this node out
+}
+
+// Dialer opens connections; a seam for simulations.
+type Dialer interface {
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Raft is this node's part in consensus.
+type Raft struct {
+	opts      Options
+	raft      *raft.Raft
+	logs      raft.LogStore
+	bolt      *raftboltdb.BoltStore
+	snaps     raft.SnapshotStore
+	transport *raft.NetworkTransport
+	hasState  bool // when it was opened
+
+	observer  *raft.Observer
+	watchers  watchers
+	ctx       context.Context //nolint:containedctx // the lifetime of goroutines
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// OpenRaft opens the log and starts taking part. A blank node takes part in
+// nothing until it is bootstrapped or a leader adds it.
+func OpenRaft(o Options) (*Raft, error) {
+	const op = "cluster.OpenRaft"
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, storage.E(op, storage.KindInternal, err)
+	}
+	r := &Raft{opts: o}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	if err := r.openStores(); err != nil {
+		return nil, storage.E(op, storage.KindInternal, err)
+	}
+	if err := r.restoreIfBehind(); err != nil {
+		return nil, storage.E(op, storage.KindCorrupt, errors.Join(err, r.bolt.Close()))
+	}
+	hlog := newHCLog(o.Logger, "raft")
+	stream := &streamLayer{Listener: o.Listener, o: o, ctx: r.ctx}
+	r.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: stream, MaxPool: poolMax, Timeout: rpcTimeout, Logger: hlog, MsgpackUseNewTimeFormat: true,
+	})
+	rf, err := raft.NewRaft(r.config(hlog), o.FSM, r.logs, r.bolt, r.snaps, r.transport)
+	if err != nil {
+		return nil, storage.E(op, storage.KindInternal, errors.Join(err, r.transport.Close(), r.bolt.Close()))
+	}
+	r.raft = rf
+	r.observe()
+	return r, nil
+}
+
+func (r *Raft) config(hlog hcLog) *raft.Config {
+	times := time.Duration(max(1, r.opts.Multiplier))
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(r.opts.ID)
+	c.HeartbeatTimeout = times * heartbeatTimeout
+	c.ElectionTimeout = times * electionTimeout
+	c.LeaderLeaseTimeout = times * leaseTimeout
+	c.TrailingLogs = trailingLogs
+	c.SnapshotThreshold = snapshotThreshold
+	c.MaxAppendEntries = appendEntriesMax
+	c.BatchApplyCh = true
+	c.NoSnapshotRestoreOnStart = true // the FSM keeps its own state
+	c.NoLegacyTelemetry = true
+	c.Logger = hlog
+	return c
+}
+
+// openStores opens log and stable store in one bbolt file, and snapshots beside
+// it. The free list is kept in memory only: written whole at each commit, it
+// costs more than the entries.
+func (r *Raft) openStores() error {
+	bolt, err := raftboltdb.New(raftboltdb.Options{
+		Path:                    filepath.Join(r.opts.Dir, raftFile),
+		BoltOptions:             &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: time.Second},
+		MsgpackUseNewTimeFormat: true,
+	})
+	if err != nil {
+		return fmt.Errorf("open raft log: %w", err)
+	}
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(r.opts.Dir, snapshotsKept, newHCLog(r.opts.Logger, "raft.snapshot"))
+	if err != nil {
+		return errors.Join(fmt.Errorf("open snapshots: %w", err), bolt.Close())
+	}
+	cache, err := raft.NewLogCache(logCacheEntries, bolt)
+	if err != nil {
+		return errors.Join(fmt.Errorf("open raft log: %w", err), bolt.Close())
+	}
+	r.bolt, r.logs, r.snaps = bolt, cache, snaps
+	if r.hasState, err = raft.HasExistingState(r.logs, r.bolt, r.snaps); err != nil {
+		return errors.Join(fmt.Errorf("read raft state: %w", err), bolt.Close())
+	}
+	return nil
+}
+
+// restoreIfBehind brings the FSM to the newest snapshot when it is older: the
+// machine crashed after Raft installed the snapshot and before the FSM took it.
+// The entries between are gone.
+func (r *Raft) restoreIfBehind() error {
+	list, err := r.snaps.List()
+	if err != nil || len(list) == 0 || list[0].Index <= r.opts.FSMIndex {
+		return err //nolint:wrapcheck // wrapped by OpenRaft
+	}
+	_, from, err := r.snaps.Open(list[0].ID)
+	if err != nil {
+		return fmt.Errorf("open snapshot: %w", err)
+	}
+	if err := r.opts.FSM.Restore(from); err != nil {
+		return fmt.Errorf("restore snapshot %s: %w", list[0].ID, err)
+	}
+	return nil
+}
+
+// Apply brings data into the log and returns its index once this node's FSM
+// has applied it. KindUnavailable (not_leader): certainly not done.
+// KindUnknown (outcome_unknown): done, not done, or done later.
+func (r *Raft) Apply(ctx context.Context, data []byte) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, notLeader("cluster.Apply", err)
+	}
+	f := r.raft.Apply(data, applyTimeout(ctx))
+	err := wait(ctx, &r.wg, f)
+	if err != nil {
+		return 0, outcome("cluster.Apply", err)
+	}
+	// What an FSM answers with is an error when the node has halted.
+	if err, ok := f.Response().(error); ok && err != nil {
+		return 0, outcome("cluster.Apply", err)
+	}
+	return f.Index(), nil
+}
+
+// applyTimeout is how long Apply may wait for a place in Raft's queue.
+func applyTimeout(ctx context.Context) time.Duration {
+	if at, ok := ctx.Deadline(); ok {
+		return max(time.Until(at), time.Millisecond)
+	}
+	return rpcTimeout
+}
+
+// wait waits for a future, or for ctx: a future itself can't be given up.
+func wait(ctx context.Context, wg *sync.WaitGroup, f raft.Future) error {
+	done := make(chan error, 1)
+	wg.Go(func() { done <- f.Error() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // classed by outcome
+	}
+}
+
+// outcome tells what was certainly not done from what nobody can tell. With
+// BatchApplyCh an enqueue timeout is of the second kind too.
+func outcome(op string, err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrNotVoter):
+		return notLeader(op, err)
+	default:
+		return &storage.Error{Op: op, Kind: storage.KindUnknown, Code: "outcome_unknown", Err: err}
+	}
+}
+
+func notLeader(op string, err error) error {
+	return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "not_leader", Err: err}
+}
+
+// ReadIndex returns the index of the newest command at or below the commit
+// index. Entries that are no commands (a new leader's own, configurations)
+// never reach an FSM, so that waiting for the commit index itself could last
+// for ever. Whether this node may answer is for the caller to prove.
+func (r *Raft) ReadIndex() (uint64, error) {
+	const op = "cluster.ReadIndex"
+	first, err := r.bolt.FirstIndex()
+	if err != nil {
+		return 0, storage.E(op, storage.KindInternal, err)
+	}
+	for i := r.raft.CommitIndex(); i > 0 && i >= first; i-- {
+		var l raft.Log
+		if err := r.logs.GetLog(i, &l); err != nil {
+			if errors.Is(err, raft.ErrLogNotFound) {
+				break // compacted meanwhile: the snapshot has it
+			}
+			return 0, storage.E(op, storage.KindInternal, err)
+		}
+		if l.Type == raft.LogCommand {
+			return i, nil
+		}
+	}
+	return 0, nil
+}
+
+// Poke tells the followers at once that an index is committed, by an
+// AppendEntries without entries. Left alone they learn it with the next one,
+// up to CommitTimeout later.
+func (r *Raft) Poke(index uint64) {
+	var l raft.Log
+	if err := r.logs.GetLog(index, &l); err != nil || !r.IsLeader() || r.Term() != l.Term {
+		return // compacted, or not the leader any more: the ordinary way will do
+	}
+	for _, s := range r.Servers() {
+		if s.ID == r.opts.ID {
+			continue
+		}
+		r.wg.Go(func() {
+			req := &raft.AppendEntriesRequest{
+				RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(r.opts.ID), Addr: []byte(r.opts.ID)},
+				Term:      l.Term, Leader: []byte(r.opts.ID), PrevLogEntry: index, PrevLogTerm: l.Term, LeaderCommitIndex: index,
+			}
+			var resp raft.AppendEntriesResponse
+			// A poke that fails costs nothing but the wait that it would have saved.
+			_ = r.transport.AppendEntries(raft.ServerID(s.ID), raft.ServerAddress(s.ID), req, &resp)
+		})
+	}
+}
+
+// Close stops taking part.
+func (r *Raft) Close() error {
+	r.closeOnce.Do(func() {
+		r.cancel()
+		r.raft.DeregisterObserver(r.observer)
+		err := r.raft.Shutdown().Error()
+		err = errors.Join(err, r.transport.Close())
+		r.transport.CloseStreams()
+		r.wg.Wait()
+		if err = errors.Join(err, r.bolt.Close()); err != nil {
+			r.closeErr = storage.E("cluster.Raft.Close", storage.KindInternal, err)
+		}
+	})
+	return r.closeErr
+}
+
+// Snapshot takes a snapshot now and drops the entries behind it.
+func (r *Raft) Snapshot(ctx context.Context) error {
+	if err := wait(ctx, &r.wg, r.raft.Snapshot()); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return storage.E("cluster.Snapshot", storage.KindInternal, err)
+	}
+	return nil
+}

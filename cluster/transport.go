@@ -1,0 +1,50 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"ringbin/storage"
+)
+
+// streamLayer is Raft's network. Its addresses are node ids: where a node is
+// may change, who it is may not.
+type streamLayer struct {
+	net.Listener
+	o   Options
+	ctx context.Context //nolint:containedctx // raft.StreamLayer has no other way in
+}
+
+// Dial opens a connection to a node, whose certificate must carry its id.
+func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	id := storage.NodeID(address)
+	addr, ok := s.o.Resolve(id)
+	if !ok {
+		return nil, fmt.Errorf("no address for node %s", id)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	raw, err := s.o.Dial.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("dial node %s: %w", id, err)
+	}
+	conn := tls.Client(raw, s.o.Identity.ClientTLS(id, ALPNRaft))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("tls with node %s: %w", id, err), raw.Close())
+	}
+	return conn, nil
+}
+
+// Addr is the node's id, as all of Raft's addresses are.
+func (s *streamLayer) Addr() net.Addr { return idAddr(s.o.ID) }
+
+type idAddr storage.NodeID
+
+func (idAddr) Network() string  { return "ringbin" }
+func (a idAddr) String() string { return string(a) }

@@ -1,0 +1,217 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"ringbin/storage"
+)
+
+// Times after which a holder is left for the next one.
+const (
+	firstByteWithin = 2 * time.Second
+	nextByteWithin  = 5 * time.Second
+)
+
+// Open returns length bytes of a blob from offset; a length below 0 is to the
+// end. The bytes come from one holder after the other: whichever fails, stalls
+// or has a bad copy is left, and the next one goes on from the byte where it
+// stopped. A reader of the whole content checks its hash as well. It never
+// ends cleanly with missing or wrong bytes (I2).
+//
+// KindUnavailable (content_unavailable): no holder could be had.
+func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
+	if offset < 0 || offset > cid.Size() || length > cid.Size()-offset {
+		return nil, storage.E("replica.Open", storage.KindRange, nil)
+	}
+	if length < 0 {
+		length = cid.Size() - offset
+	}
+	if length == 0 {
+		return io.NopCloser(io.LimitReader(nil, 0)), nil
+	}
+	g := &get{r: r, ctx: ctx, cid: cid, offset: offset, end: offset + length, holders: r.holders(cid)}
+	if offset == 0 && length == cid.Size() {
+		g.hash = storage.NewHasher()
+	}
+	if err := g.next(nil); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// holders are whom to ask, in order: this node, the owners that seem alive,
+// and last the others.
+func (r *Replicator) holders(cid storage.CID) []storage.NodeID {
+	cur, next := r.o.Placement.Rings()
+	var ids []storage.NodeID
+	seen := map[storage.NodeID]bool{r.o.Owner.id: true}
+	for _, ring := range []*storage.Ring{cur, next} {
+		if ring == nil {
+			continue
+		}
+		for _, o := range ring.OwnersOf(cid) {
+			if !seen[o.ID] {
+				seen[o.ID] = true
+				ids = append(ids, o.ID)
+			}
+		}
+	}
+	return append([]storage.NodeID{r.o.Owner.id}, r.o.Placement.Order(ids)...)
+}
+
+// get is one read over several holders.
+type get struct {
+	r       *Replicator
+	ctx     context.Context //nolint:containedctx // io.Reader has no other way in
+	cid     storage.CID
+	offset  int64 // of the next byte
+	end     int64
+	holders []storage.NodeID // not asked yet
+	hash    *storage.Hasher  // of the whole content; nil for a range
+	from    storage.NodeID
+	reader  *stallReader
+	errs    []error
+}
+
+// next goes to the next holder that opens.
+func (g *get) next(why error) error {
+	const op = "replica.Open"
+	g.leave(why)
+	for len(g.holders) > 0 {
+		if g.ctx.Err() != nil {
+			return fmt.Errorf("replica.Open: %w", context.Cause(g.ctx))
+		}
+		g.from, g.holders = g.holders[0], g.holders[1:]
+		reader, err := g.openAt(g.from)
+		if err == nil {
+			g.reader = reader
+			return nil
+		}
+		g.errs = append(g.errs, fmt.Errorf("%s: %w", g.from, err))
+	}
+	return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "content_unavailable", Err: errors.Join(g.errs...)}
+}
+
+func (g *get) openAt(id storage.NodeID) (*stallReader, error) {
+	ctx, cancel := context.WithCancelCause(g.ctx)
+	s := &stallReader{cancel: cancel}
+	s.timer = time.AfterFunc(firstByteWithin, func() { cancel(errStalled) })
+	var err error
+	if id == g.r.o.Owner.id {
+		s.r, err = g.r.o.Owner.store.Open(ctx, g.cid, g.offset, g.end-g.offset)
+	} else {
+		s.r, err = g.r.o.Peers.OpenBlob(ctx, id, g.cid, g.offset, g.end-g.offset)
+	}
+	if err != nil {
+		s.timer.Stop()
+		cancel(nil)
+		return nil, err //nolint:wrapcheck // the caller says whose it is
+	}
+	s.timer.Stop()
+	return s, nil
+}
+
+// leave closes the holder that is being read.
+func (g *get) leave(why error) {
+	if g.reader == nil {
+		return
+	}
+	if why != nil {
+		g.errs = append(g.errs, fmt.Errorf("%s: %w", g.from, why))
+		g.r.o.Logger.Warn("left a holder in the middle of a read", "node", string(g.from), "cid", g.cid.String(), "offset", g.offset, "err", why)
+	}
+	_ = g.reader.Close() // it is left
+	g.reader = nil
+}
+
+// Read implements io.Reader.
+func (g *get) Read(p []byte) (int, error) {
+	if g.offset == g.end {
+		return 0, g.whole()
+	}
+	for {
+		if g.reader == nil {
+			return 0, io.ErrClosedPipe
+		}
+		n, err := g.reader.Read(p[:min(int64(len(p)), g.end-g.offset)])
+		if n > 0 {
+			g.offset += int64(n)
+			if g.hash != nil {
+				_, _ = g.hash.Write(p[:n]) // never fails
+			}
+			if g.offset == g.end {
+				// The last bytes leave only when the whole is right.
+				if err := g.whole(); !errors.Is(err, io.EOF) {
+					return 0, err
+				}
+			}
+			return n, nil
+		}
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // the holder had fewer bytes than it said
+		}
+		if g.ctx.Err() != nil {
+			return 0, fmt.Errorf("replica.Read: %w", context.Cause(g.ctx))
+		}
+		if err := g.next(err); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// whole is io.EOF when what was read is what the CID names.
+func (g *get) whole() error {
+	if g.hash == nil {
+		return io.EOF
+	}
+	got, err := g.hash.CID()
+	if err == nil && got != g.cid {
+		err = fmt.Errorf("content read from %s hashes to %s", g.from, got)
+	}
+	if err != nil {
+		return storage.E("replica.Read", storage.KindCorrupt, err)
+	}
+	return io.EOF
+}
+
+// Close implements io.Closer.
+func (g *get) Close() error {
+	g.leave(nil)
+	return nil
+}
+
+var errStalled = errors.New("no byte came in time")
+
+// stallReader ends a read that makes no progress.
+type stallReader struct {
+	r      io.ReadCloser
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+	once   sync.Once
+}
+
+// Read implements io.Reader. Only the holder's own time counts: the timer
+// rests while nobody reads.
+func (s *stallReader) Read(p []byte) (int, error) {
+	s.timer.Reset(nextByteWithin)
+	n, err := s.r.Read(p)
+	s.timer.Stop()
+	return n, err //nolint:wrapcheck // a reader hands errors on
+}
+
+// Close implements io.Closer.
+func (s *stallReader) Close() error {
+	s.once.Do(func() {
+		s.timer.Stop()
+		s.cancel(nil)
+	})
+	return s.r.Close() //nolint:wrapcheck // a reader hands errors on
+}

@@ -1,0 +1,59 @@
+package replica
+
+import (
+	"context"
+	"io"
+
+	"ringbin/storage"
+)
+
+// Vouch is what a node can say of itself at a moment; it goes into receipts.
+type Vouch struct {
+	Incarnation uint64
+	Generation  uint64 // its applied index
+	Time        int64  // FSM time in Unix milliseconds
+	RingVersion uint64
+}
+
+// Owner is this node as a holder of copies. Its receipts are its word, given
+// after its own fsync (I3).
+type Owner struct {
+	id    storage.NodeID
+	store *storage.Store
+	vouch func() Vouch
+}
+
+// NewOwner returns the holder that a store makes of a node.
+func NewOwner(id storage.NodeID, store *storage.Store, vouch func() Vouch) *Owner {
+	return &Owner{id: id, store: store, vouch: vouch}
+}
+
+// ID is the node's id.
+func (o *Owner) ID() storage.NodeID { return o.id }
+
+// Receive verifies and keeps a blob. The vouch is taken before the bytes are
+// written: the generation never claims more than was applied by then.
+func (o *Owner) Receive(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
+	v := o.vouch()
+	info, err := o.store.Put(ctx, cid, body, storage.Mark{Generation: v.Generation, Time: v.Time})
+	if err != nil {
+		return storage.Receipt{}, err //nolint:wrapcheck // the store's own error, for whoever sent the bytes
+	}
+	return o.receipt(v, info), nil
+}
+
+// Confirm gives a fresh receipt for a copy that is held and good.
+func (o *Owner) Confirm(_ context.Context, cid storage.CID) (storage.Receipt, bool, error) {
+	v := o.vouch()
+	info, held, err := o.store.Confirm(cid, storage.Mark{Generation: v.Generation, Time: v.Time})
+	if err != nil || !held {
+		return storage.Receipt{}, false, err //nolint:wrapcheck // the store's own error
+	}
+	return o.receipt(v, info), true, nil
+}
+
+func (o *Owner) receipt(v Vouch, info storage.BlobInfo) storage.Receipt {
+	return storage.Receipt{
+		Node: o.id, Incarnation: v.Incarnation, CID: info.CID, Generation: info.Generation, Time: v.Time, RingVersion: v.RingVersion,
+	}
+}

@@ -1,0 +1,388 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"ringbin/storage"
+)
+
+// Limits and times of a put.
+const (
+	pieceBytes    = 256 << 10
+	piecesQueued  = 8                // of each owner: 2 MiB that it may lag behind
+	lagMax        = 5 * time.Second  // an owner that takes nothing for so long is dropped, while W remain
+	decideWithin  = 10 * time.Second // after the body's end: W receipts, or an error
+	stragglersMax = 256              // puts whose last copies are still on their way
+)
+
+// errDropped is why an owner's body ends when it is given up.
+var errDropped = errors.New("given up: this owner lags behind")
+
+// Put streams a body once, to all owners of its partition in every active ring
+// at the same time, and returns the receipts as soon as W owners of each ring
+// have fsynced it. Copies beyond W may still be on their way: repair owns them.
+//
+// KindUnavailable (not_enough_replicas): fewer than W owners could be had.
+// KindFull (insufficient_storage): too many of them have no room. KindInvalid
+// (hash_mismatch): the body is not what cid names. An error of body itself is
+// returned as it is. In each of these cases no owner keeps anything on account
+// of this call, but for those that had finished.
+func (r *Replicator) Put(ctx context.Context, cid storage.CID, body io.Reader) ([]storage.Receipt, error) {
+	rings, err := r.rings()
+	if err != nil {
+		return nil, err
+	}
+	p := newPut(cid, rings)
+	// The senders outlive the request when a copy beyond W is late.
+	sendCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	unbind := context.AfterFunc(r.ctx, func() { stop(context.Cause(r.ctx)) })
+	for _, s := range p.sends {
+		r.wg.Go(func() { s.finish(r.send(sendCtx, s, cid)) })
+	}
+	feedErr := p.feed(ctx, body)
+	receipts, err := p.decide(ctx, feedErr)
+	if err != nil {
+		stop(err)
+		p.abort(err)
+	}
+	r.wg.Go(func() {
+		defer unbind()
+		p.await(sendCtx, r.stragglers)
+		stop(nil)
+	})
+	return receipts, err
+}
+
+func (r *Replicator) rings() ([]*storage.Ring, error) {
+	cur, next := r.o.Placement.Rings()
+	if cur == nil {
+		return nil, &storage.Error{Op: "replica.Put", Kind: storage.KindUnavailable, Code: "no_leader", Text: "the cluster has no ring yet"}
+	}
+	if next == nil {
+		return []*storage.Ring{cur}, nil
+	}
+	return []*storage.Ring{cur, next}, nil
+}
+
+func (r *Replicator) send(ctx context.Context, s *send, cid storage.CID) (storage.Receipt, error) {
+	if s.to == r.o.Owner.id {
+		return r.o.Owner.Receive(ctx, cid, s)
+	}
+	return r.o.Peers.PutBlob(ctx, s.to, cid, s) //nolint:wrapcheck // judged by its kind
+}
+
+// put is one body on its way to several owners.
+type put struct {
+	cid    storage.CID
+	rings  []*storage.Ring
+	sends  []*send
+	done   chan *send // each send, once, when it has an outcome
+	got    map[storage.NodeID]storage.Receipt
+	failed map[storage.NodeID]error
+	hash   *storage.Hasher
+}
+
+func newPut(cid storage.CID, rings []*storage.Ring) *put {
+	p := &put{cid: cid, rings: rings, got: map[storage.NodeID]storage.Receipt{}, failed: map[storage.NodeID]error{}, hash: storage.NewHasher()}
+	for _, ring := range rings {
+		for _, o := range ring.OwnersOf(cid) {
+			if !slices.ContainsFunc(p.sends, func(s *send) bool { return s.to == o.ID }) {
+				p.sends = append(p.sends, &send{to: o.ID, pieces: make(chan []byte, piecesQueued), dropped: make(chan struct{})})
+			}
+		}
+	}
+	p.done = make(chan *send, len(p.sends))
+	for _, s := range p.sends {
+		s.done = p.done
+	}
+	return p
+}
+
+// feed reads the body and hands each piece to every owner that is still at it.
+// It returns nil when the body has ended as its CID says; a body of another
+// digest is noticed here as well as by each owner.
+func (p *put) feed(ctx context.Context, body io.Reader) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if !p.possible() {
+			return errTooFew
+		}
+		// Pieces are not reused: a lagging owner reads them at its own pace.
+		piece := make([]byte, min(pieceBytes, max(1, p.cid.Size()-p.hash.Size()+1)))
+		n, err := fill(body, piece)
+		if n > 0 {
+			_, _ = p.hash.Write(piece[:n]) // never fails
+			if p.hash.Size() > p.cid.Size() {
+				return storage.LengthMismatch(p.cid.Size(), p.hash.Size())
+			}
+			p.offer(ctx, piece[:n])
+		}
+		if errors.Is(err, io.EOF) {
+			return p.verdict()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fill reads until b is full. Unlike io.ReadFull it keeps a body's clean end,
+// io.EOF, apart from a body that says itself that it was cut short.
+func fill(body io.Reader, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var k int
+		k, err = body.Read(b[n:])
+		n += k
+	}
+	return n, err //nolint:wrapcheck // the body's own
+}
+
+var errTooFew = errors.New("too few owners are left")
+
+// verdict ends the body for all owners when it is right; else they are aborted.
+func (p *put) verdict() error {
+	got, err := p.hash.CID()
+	switch {
+	case err != nil:
+		return err //nolint:wrapcheck // already an *Error
+	case got.Size() != p.cid.Size():
+		return storage.LengthMismatch(p.cid.Size(), got.Size())
+	case got != p.cid:
+		return storage.DigestMismatch(p.cid, got)
+	}
+	for _, s := range p.sends {
+		close(s.pieces)
+	}
+	return nil
+}
+
+// offer gives a piece to every owner. One whose queue stays full is waited for
+// up to lagMax, and then dropped while enough remain without it.
+func (p *put) offer(ctx context.Context, piece []byte) {
+	var late <-chan time.Time
+	for _, s := range p.sends {
+		if s.gone() {
+			continue
+		}
+		select {
+		case s.pieces <- piece:
+			continue
+		default:
+		}
+		if late == nil {
+			late = time.After(lagMax)
+		}
+		for sent := false; !sent && !s.gone(); {
+			select {
+			case s.pieces <- piece:
+				sent = true
+			case other := <-p.done:
+				p.note(other)
+			case <-late:
+				late = time.After(lagMax)
+				if p.possibleWithout(s.to) {
+					s.drop(errDropped)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+	p.collect()
+}
+
+// collect takes outcomes that are there without waiting.
+func (p *put) collect() {
+	for {
+		select {
+		case s := <-p.done:
+			p.note(s)
+		default:
+			return
+		}
+	}
+}
+
+func (p *put) note(s *send) {
+	if s.err != nil {
+		p.failed[s.to] = s.err
+		s.drop(s.err)
+		return
+	}
+	p.got[s.to] = s.receipt
+}
+
+// possible reports whether W owners of each ring have not failed.
+func (p *put) possible() bool { return p.possibleWithout("") }
+
+func (p *put) possibleWithout(id storage.NodeID) bool {
+	return p.each(func(owner storage.NodeID) bool {
+		_, failed := p.failed[owner]
+		return !failed && owner != id
+	})
+}
+
+// enough reports whether W owners of each ring have given receipts (I12).
+func (p *put) enough() bool {
+	return p.each(func(owner storage.NodeID) bool {
+		_, ok := p.got[owner]
+		return ok
+	})
+}
+
+func (p *put) each(counts func(storage.NodeID) bool) bool {
+	for _, ring := range p.rings {
+		n := 0
+		for _, o := range ring.OwnersOf(p.cid) {
+			if counts(o.ID) {
+				n++
+			}
+		}
+		if n < ring.W {
+			return false
+		}
+	}
+	return true
+}
+
+// decide waits for W receipts in each ring, or for the certainty that there
+// won't be any.
+func (p *put) decide(ctx context.Context, feedErr error) ([]storage.Receipt, error) {
+	if feedErr != nil && !errors.Is(feedErr, errTooFew) {
+		return nil, feedErr
+	}
+	timer := time.NewTimer(decideWithin)
+	defer timer.Stop()
+	for {
+		p.collect()
+		if feedErr == nil && p.enough() {
+			receipts := make([]storage.Receipt, 0, len(p.got))
+			for _, rc := range p.got {
+				receipts = append(receipts, rc)
+			}
+			return receipts, nil
+		}
+		if feedErr != nil || !p.possible() {
+			return nil, p.tooFew()
+		}
+		select {
+		case s := <-p.done:
+			p.note(s)
+		case <-timer.C:
+			return nil, p.tooFew()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// tooFew says why: the bytes are wrong, there is no room, or nobody is there.
+func (p *put) tooFew() error {
+	full := 0
+	var reasons []error
+	for id, err := range p.failed {
+		if storage.KindOf(err) == storage.KindFull {
+			full++
+		}
+		reasons = append(reasons, fmt.Errorf("%s: %w", id, err))
+	}
+	details := map[string]any{"wanted": int64(p.rings[len(p.rings)-1].W), "got": int64(len(p.got))}
+	if full > 0 && full == len(p.failed) {
+		return &storage.Error{Op: "replica.Put", Kind: storage.KindFull, Code: "insufficient_storage", Details: details, Err: errors.Join(reasons...)}
+	}
+	return &storage.Error{Op: "replica.Put", Kind: storage.KindUnavailable, Code: "not_enough_replicas", Details: details, Err: errors.Join(reasons...)}
+}
+
+// abort ends every owner's body with an error: none may take it for whole.
+func (p *put) abort(err error) {
+	for _, s := range p.sends {
+		s.drop(err)
+	}
+}
+
+// await lets late copies land, a bounded number at a time.
+func (p *put) await(ctx context.Context, places chan struct{}) {
+	settled := func() bool { return len(p.got)+len(p.failed) == len(p.sends) }
+	if p.collect(); settled() {
+		return
+	}
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+	default:
+		p.abort(errDropped)
+	}
+	for !settled() {
+		select {
+		case s := <-p.done:
+			p.note(s)
+		case <-ctx.Done():
+			p.abort(context.Cause(ctx))
+			p.note(<-p.done)
+		}
+	}
+}
+
+// send is a body on its way to one owner. It is an io.Reader over the pieces.
+type send struct {
+	to      storage.NodeID
+	pieces  chan []byte
+	rest    []byte
+	dropped chan struct{}
+	why     error // set before dropped is closed
+	done    chan<- *send
+	receipt storage.Receipt
+	err     error
+}
+
+// Read hands out the pieces; a dropped send ends in an error, never cleanly.
+func (s *send) Read(b []byte) (int, error) {
+	for len(s.rest) == 0 {
+		select {
+		case <-s.dropped:
+			return 0, s.why
+		default:
+		}
+		select {
+		case piece, more := <-s.pieces:
+			if !more {
+				return 0, io.EOF
+			}
+			s.rest = piece
+		case <-s.dropped:
+			return 0, s.why
+		}
+	}
+	n := copy(b, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+func (s *send) gone() bool {
+	select {
+	case <-s.dropped:
+		return true
+	default:
+		return false
+	}
+}
+
+// drop is called by the put's own goroutine only.
+func (s *send) drop(why error) {
+	if !s.gone() {
+		s.why = why
+		close(s.dropped)
+	}
+}
+
+func (s *send) finish(receipt storage.Receipt, err error) {
+	s.receipt, s.err = receipt, err
+	s.done <- s
+}

@@ -1,0 +1,256 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringbin/storage"
+)
+
+// Limits and times of reconciling.
+const (
+	reconcileEvery = 10 * time.Minute
+	retryFirst     = time.Second // after a pass that left something missing
+	retryMost      = time.Minute
+	pageSize       = 1000
+	pullsMax       = 4    // copies that are fetched at the same time
+	corruptMax     = 1024 // corrupt copies that wait to be fetched again; a pass finds what did not fit
+	pullTimeout    = time.Hour
+)
+
+// Status is how this node's part of the copies is.
+type Status struct {
+	Missing  int64 // owned and not held, after the last pass
+	Corrupt  int64 // held and failed a check
+	Checked  int64 // owned, in the last pass
+	Finished time.Time
+}
+
+// Status returns what the last pass found.
+func (r *Replicator) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status
+}
+
+// SyncedFor is the version of the newest ring of which this node was found to
+// hold all that it owns; 0 before that.
+func (r *Replicator) SyncedFor() uint64 { return r.synced.Load() }
+
+// Kick asks for a pass soon: the ring changed, or a peer came back.
+func (r *Replicator) Kick() {
+	select {
+	case r.kick <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// OnCorrupt asks for a copy that failed its check to be fetched again. It does not block.
+func (r *Replicator) OnCorrupt(cid storage.CID) {
+	if cid.Inline() {
+		r.Kick() // which copy it was is not known
+		return
+	}
+	select {
+	case r.corrupt <- cid:
+	default:
+		r.Kick()
+	}
+}
+
+// Run reconciles at once, when kicked, and every ten minutes, until ctx ends.
+// A pass that left something missing is repeated, ever less often.
+func (r *Replicator) Run(ctx context.Context) {
+	retry := retryFirst
+	for {
+		wait := reconcileEvery
+		st, err := r.Reconcile(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.o.Logger.Warn("reconciling failed", "err", err)
+		}
+		if err != nil || st.Missing > 0 {
+			wait = retry
+			retry = min(2*retry, retryMost)
+		} else {
+			retry = retryFirst
+		}
+		timer := time.NewTimer(wait)
+		for again := false; !again; {
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-timer.C:
+				again = true
+			case <-r.kick:
+				again = true
+			case cid := <-r.corrupt:
+				r.refetch(ctx, cid)
+			}
+		}
+		timer.Stop()
+	}
+}
+
+func (r *Replicator) refetch(ctx context.Context, cid storage.CID) {
+	if err := r.pull(ctx, cid); err != nil {
+		r.o.Logger.Error("a corrupt copy has no good one to replace it yet", "cid", cid.String(), "err", err)
+	}
+}
+
+// Reconcile compares what this node owns with what it holds, a merge of two
+// sorted lists, and fetches what is missing or corrupt. It deletes nothing.
+func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
+	cur, next := r.o.Placement.Rings()
+	pass := &pass{r: r, ctx: ctx, cur: cur, next: next, places: make(chan struct{}, pullsMax)}
+	err := pass.run()
+	pass.wg.Wait()
+	st := Status{Missing: pass.missing.Load(), Corrupt: pass.corrupt.Load(), Checked: pass.checked, Finished: time.Now()}
+	if err != nil {
+		st.Missing = max(st.Missing, r.Status().Missing)
+	}
+	r.mu.Lock()
+	r.status = st
+	r.mu.Unlock()
+	if err == nil && st.Missing == 0 && cur != nil {
+		newest := cur.Version
+		if next != nil {
+			newest = next.Version
+		}
+		r.synced.Store(newest)
+	}
+	return st, err
+}
+
+// pass is one comparison.
+type pass struct {
+	r         *Replicator
+	ctx       context.Context //nolint:containedctx // of one pass
+	cur, next *storage.Ring
+
+	held    []storage.BlobInfo // a page of what the store lists, not passed yet
+	lastOf  *storage.CID       // the last CID of the page before
+	heldEnd bool
+
+	checked int64
+	missing atomic.Int64
+	corrupt atomic.Int64
+	places  chan struct{}
+	wg      sync.WaitGroup
+}
+
+func (p *pass) run() error {
+	if p.cur == nil {
+		return nil
+	}
+	var after *storage.CID
+	for {
+		if err := p.ctx.Err(); err != nil {
+			return context.Cause(p.ctx)
+		}
+		page, err := p.r.o.Catalogue(after, pageSize)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if p.owns(page[i]) {
+				if err := p.check(page[i]); err != nil {
+					return err
+				}
+			}
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+		after = &page[len(page)-1]
+	}
+}
+
+func (p *pass) owns(cid storage.CID) bool {
+	id := p.r.o.Owner.id
+	return p.cur.Owns(id, cid) || p.next != nil && p.next.Owns(id, cid)
+}
+
+func (p *pass) check(cid storage.CID) error {
+	p.checked++
+	info, held, err := p.find(cid)
+	if err != nil || held && !info.Corrupt {
+		return err
+	}
+	if held {
+		p.corrupt.Add(1)
+	}
+	p.places <- struct{}{}
+	p.wg.Go(func() {
+		defer func() { <-p.places }()
+		if err := p.r.pull(p.ctx, cid); err != nil {
+			p.missing.Add(1)
+			p.r.o.Logger.Debug("copy not restored yet", "cid", cid.String(), "err", err)
+		} else if held {
+			p.corrupt.Add(-1)
+		}
+	})
+	return nil
+}
+
+// find moves on in the store's list up to a CID.
+func (p *pass) find(cid storage.CID) (storage.BlobInfo, bool, error) {
+	for {
+		for len(p.held) > 0 && p.held[0].CID.Compare(cid) < 0 {
+			p.held = p.held[1:]
+		}
+		if len(p.held) > 0 {
+			found := p.held[0].CID == cid
+			return p.held[0], found, nil
+		}
+		if p.heldEnd {
+			return storage.BlobInfo{}, false, nil
+		}
+		page, err := p.r.o.Owner.store.List(p.lastOf, pageSize)
+		if err != nil {
+			return storage.BlobInfo{}, false, err //nolint:wrapcheck // the store's own error
+		}
+		p.held, p.heldEnd = page, len(page) < pageSize
+		if len(page) > 0 {
+			last := page[len(page)-1].CID
+			p.lastOf = &last
+		}
+	}
+}
+
+// pull fetches a copy from the other holders, each in turn, until the store has
+// verified one.
+func (r *Replicator) pull(ctx context.Context, cid storage.CID) error {
+	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
+	defer cancel()
+	var errs []error
+	for _, id := range r.holders(cid) {
+		if id == r.o.Owner.id {
+			continue
+		}
+		err := r.pullFrom(ctx, id, cid)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+func (r *Replicator) pullFrom(ctx context.Context, id storage.NodeID, cid storage.CID) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &stallReader{cancel: cancel}
+	s.timer = time.AfterFunc(nextByteWithin, func() { cancel(errStalled) })
+	if s.r, err = r.o.Peers.OpenBlob(ctx, id, cid, 0, -1); err != nil {
+		s.timer.Stop()
+		cancel(nil)
+		return err //nolint:wrapcheck // says whose it is
+	}
+	defer func() { _ = s.Close() }()
+	_, err = r.o.Owner.Receive(ctx, cid, io.Reader(s))
+	return err
+}

@@ -1,0 +1,56 @@
+package replica
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"ringbin/storage"
+)
+
+// Options are what a Replicator works with.
+type Options struct {
+	Owner     *Owner
+	Peers     Peers
+	Placement Placement
+	// Catalogue lists the CIDs that are alive and stored, in the order of
+	// CID.Compare, beginning after one, or with the first for nil.
+	Catalogue func(after *storage.CID, limit int) ([]storage.CID, error)
+	Logger    *slog.Logger
+}
+
+// Replicator keeps and finds the copies of all blobs of the cluster, as far as
+// this node has a part in them.
+type Replicator struct {
+	o Options
+
+	// Work that outlives its request, and the context that ends it.
+	ctx        context.Context //nolint:containedctx // the lifetime of stragglers
+	cancel     context.CancelFunc
+	wg         sync.WaitGroup
+	stragglers chan struct{}
+
+	kick    chan struct{}
+	corrupt chan storage.CID
+	synced  atomic.Uint64 // newest ring of which this node holds its part
+
+	mu     sync.Mutex // protects status
+	status Status
+}
+
+// New returns a Replicator that has not looked at anything yet.
+func New(o Options) *Replicator {
+	r := &Replicator{
+		o: o, kick: make(chan struct{}, 1), corrupt: make(chan storage.CID, corruptMax),
+		stragglers: make(chan struct{}, stragglersMax),
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// Close ends stragglers and waits for them.
+func (r *Replicator) Close() {
+	r.cancel()
+	r.wg.Wait()
+}
