@@ -37,6 +37,35 @@ func RenameDurably(fs vfs.FS, from, to string) error {
 	return SyncDir(fs, fs.PathDir(to))
 }
 
+// mkdirAllDurably makes a directory and what is missing above it, and returns
+// once all of that survives power loss.
+func mkdirAllDurably(fs vfs.FS, dir string) error {
+	// The entry of dir itself is synced even if it is there: whoever made it
+	// may have ended before its sync.
+	parents := []string{fs.PathDir(dir)}
+	for {
+		last := parents[len(parents)-1]
+		_, err := fs.Stat(last)
+		above := fs.PathDir(last)
+		if err == nil || above == last {
+			break
+		}
+		if !isNotExist(err) {
+			return fmt.Errorf("look for %s: %w", last, err)
+		}
+		parents = append(parents, above)
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", dir, err)
+	}
+	for _, parent := range parents {
+		if err := SyncDir(fs, parent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SyncDir makes the entries of a directory durable.
 func SyncDir(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)

@@ -13,36 +13,56 @@ import (
 // Stat returns what is known of a blob; the bool is false when none is held.
 // Inline content is never held.
 func (s *Store) Stat(cid CID) (BlobInfo, bool, error) {
+	c, ok, err := s.look(cid)
+	return c.BlobInfo, ok, err
+}
+
+// copyState is what a look at a copy gives.
+type copyState struct {
+	BlobInfo
+	fault error // the check that failed just now; nil for a copy that is in quarantine already
+}
+
+// look reads header and mark of a copy; the bool is false when none is held.
+func (s *Store) look(cid CID) (copyState, bool, error) {
 	if cid.Inline() {
-		return BlobInfo{}, false, nil
+		return copyState{}, false, nil
 	}
 	m, _, ok, err := s.readHeader(cid)
 	if err != nil && KindOf(err) != KindCorrupt || !ok && err == nil {
-		return BlobInfo{}, false, err
+		return copyState{}, false, err
 	}
-	info := BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time, Corrupt: err != nil}
-	return s.withMark(info)
+	c := copyState{BlobInfo: BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time, Corrupt: err != nil}, fault: err}
+	if err := s.addMark(&c); err != nil {
+		return copyState{}, false, err
+	}
+	return c, true, nil
 }
 
-// withMark adds what the mark says, if there is one. A mark that can't be read
+// addMark adds what the mark says, if there is one. A mark that can't be read
 // makes the copy corrupt: its generation is not known any more.
-func (s *Store) withMark(info BlobInfo) (BlobInfo, bool, error) {
-	key := markKey(info.CID)
+func (s *Store) addMark(c *copyState) error {
+	key := markKey(c.CID)
 	v, closer, err := s.db.Get(key)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
-		return info, true, nil
+		return nil
 	case err != nil && pebble.IsCorruptionError(err):
-		info.Corrupt = true
-		return info, true, nil
+		c.Corrupt, c.fault = true, err
+		return nil
 	case err != nil:
-		return BlobInfo{}, false, E("storage.Stat", KindInternal, err)
+		return E("storage.Stat", KindInternal, err)
 	}
-	m, corrupt, err := parseMark(key, v)
+	m, quarantined, err := parseMark(key, v)
 	_ = closer.Close()
-	info.Corrupt = info.Corrupt || corrupt || err != nil
-	info.Generation, info.Time = max(info.Generation, m.Generation), max(info.Time, m.Time)
-	return info, true, nil
+	switch {
+	case err != nil:
+		c.Corrupt, c.fault = true, err
+	case quarantined:
+		c.Corrupt, c.fault = true, nil
+	}
+	c.Generation, c.Time = max(c.Generation, m.Generation), max(c.Time, m.Time)
+	return nil
 }
 
 // readHeader returns a blob's own mark, and a copy of its bytes when they lie in the header.
@@ -84,13 +104,15 @@ func (s *Store) Open(ctx context.Context, cid CID, offset, length int64) (*Reade
 		r.chunk = cid.Content()
 		return r, nil
 	}
-	info, ok, err := s.Stat(cid)
+	held, ok, err := s.look(cid)
 	switch {
 	case err != nil:
 		return nil, err
 	case !ok:
 		return nil, E(op, KindNotFound, nil)
-	case info.Corrupt:
+	case held.fault != nil:
+		return nil, s.corrupt(cid, held.fault)
+	case held.Corrupt:
 		return nil, E(op, KindCorrupt, nil)
 	}
 	if cid.Size() <= s.lay.tinyMax {
@@ -234,8 +256,10 @@ func (s *Store) blockCorrupt(info pebble.DataCorruptionInfo) {
 	if s.opts.OnCorrupt == nil {
 		return
 	}
+	// The bounds are those of the whole table: only a table of one blob names it.
 	cid, err := cidOfKey(info.Bounds.Start)
-	if err != nil {
+	last, errLast := cidOfKey(info.Bounds.End.Key)
+	if err != nil || errLast != nil || cid != last {
 		cid = CID{}
 	}
 	s.opts.OnCorrupt(cid, info.Details)

@@ -136,8 +136,8 @@ func (o StoreOptions) withDefaults() StoreOptions {
 // prepare makes the directories. The database is first made under another
 // name, and renamed when it is whole: a half-made one never opens again.
 func (s *Store) prepare(dir string) error {
-	if err := s.fs.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make %s: %w", dir, err)
+	if err := mkdirAllDurably(s.fs, dir); err != nil {
+		return err
 	}
 	if err := s.fs.RemoveAll(s.staging); err != nil && !isNotExist(err) {
 		return fmt.Errorf("clear staging: %w", err)

@@ -61,14 +61,15 @@ func NewServer(b Backend, o ServerOptions) *Server {
 	mux.HandleFunc("POST "+pathStatus, s.call(s.controls, ask(controlTimeout, b.Status)))
 	s.http = &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: 2 * idleTimeout, MaxHeaderBytes: headerBytesMax,
-		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ConnContext: withCaller,
+		ErrorLog:    slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	return s
 }
 
 // Serve answers on connections that are *tls.Conn, until Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(memberListener{Listener: l, peerID: s.o.PeerID}); !errors.Is(err, http.ErrServerClosed) {
 		return storage.E("peer.Serve", storage.KindInternal, err)
 	}
 	return nil
@@ -82,9 +83,45 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
+// memberListener hides from net/http that connections are TLS: it would hang up
+// on a protocol that it does not know. Who calls is read here, once for each
+// connection.
+type memberListener struct {
+	net.Listener
+	peerID func(tls.ConnectionState) (storage.NodeID, bool)
+}
+
+// Accept implements net.Listener.
+func (l memberListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // net/http knows these errors
+		}
+		if t, ok := c.(*tls.Conn); ok {
+			if id, ok := l.peerID(t.ConnectionState()); ok {
+				return memberConn{Conn: c, id: id}, nil
+			}
+		}
+		_ = c.Close() // nobody we know
+	}
+}
+
+type memberConn struct {
+	net.Conn
+	id storage.NodeID
+}
+
+func withCaller(ctx context.Context, c net.Conn) context.Context {
+	if m, ok := c.(memberConn); ok {
+		return context.WithValue(ctx, callerKey{}, m.id)
+	}
+	return ctx
+}
+
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// call takes a place, knows the caller, traps panics and renders errors.
+// call takes a place, traps panics and renders errors.
 func (s *Server) call(places chan struct{}, h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -103,15 +140,7 @@ func (s *Server) call(places chan struct{}, h handler) http.HandlerFunc {
 			s.fail(w, &storage.Error{Op: "peer.call", Kind: storage.KindUnavailable, Code: "overloaded"})
 			return
 		}
-		id, ok := storage.NodeID(""), false
-		if r.TLS != nil {
-			id, ok = s.o.PeerID(*r.TLS)
-		}
-		if !ok {
-			s.fail(w, storage.E("peer.call", storage.KindUnauthenticated, nil))
-			return
-		}
-		if err := h(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, id))); err != nil {
+		if err := h(w, r); err != nil {
 			s.fail(w, err)
 		}
 	}

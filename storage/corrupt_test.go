@@ -1,0 +1,333 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// readFile and writeFile move a whole file of a vfs.FS.
+func readFile(t *testing.T, fs vfs.FS, path string) []byte {
+	t.Helper()
+	f, err := fs.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeFile(t *testing.T, fs vfs.FS, path string, b []byte) {
+	t.Helper()
+	f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tables are the paths of a closed store's table files.
+func tables(t *testing.T, fs vfs.FS) []string {
+	t.Helper()
+	dir := fs.PathJoin(testDir, storeDBDir)
+	names, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".sst") })
+	slices.Sort(names)
+	for i := range names {
+		names[i] = fs.PathJoin(dir, names[i])
+	}
+	return names
+}
+
+// rotContents are blobs of each class.
+func rotContents() [][]byte {
+	var all [][]byte
+	for i, size := range []int{70, 120, 150, 151, 300, 399, 400, 950} {
+		all = append(all, content(uint64(i), size))
+	}
+	return all
+}
+
+// filledTables is a closed store with a mark, whose blobs all lie in tables.
+func filledTables(t *testing.T) *vfs.MemFS {
+	t.Helper()
+	fs := vfs.NewMem()
+	s, err := OpenStore(testDir, testOptions(fs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range rotContents() {
+		cid := put(t, s, b, Mark{Generation: 1})
+		if _, _, err := s.Confirm(cid, Mark{Generation: 1 + uint64(i%2)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
+// I2, I16: one flipped bit anywhere in a table gives an error that is told to
+// OnCorrupt, never wrong or missing bytes, and a Put of the blob heals it.
+func TestFlippedBits(t *testing.T) {
+	t.Parallel()
+	fs := filledTables(t)
+	clean := map[string][]byte{}
+	for _, path := range tables(t, fs) {
+		clean[path] = readFile(t, fs, path)
+	}
+	if len(clean) < 3 {
+		t.Fatalf("%d tables, want one for small blobs and one for each large one", len(clean))
+	}
+	const step = 13 // every byte has its turn at step 1, which takes long
+	noticed, flips := 0, 0
+	for path, b := range clean {
+		for at := rand.IntN(step); at < len(b); at += step {
+			rotten := slices.Clone(b)
+			rotten[at] ^= 1 << rand.IntN(8)
+			// A closed store on a file system of its own, but for this byte.
+			mine := vfs.NewMem()
+			if ok, err := vfs.Clone(fs, mine, "", ""); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			writeFile(t, mine, path, rotten)
+			flips++
+			if rotsLoudly(t, mine) {
+				noticed++
+			}
+			if t.Failed() {
+				t.Fatalf("byte %d of %s", at, path)
+			}
+		}
+	}
+	t.Logf("%d flips, %d of them in the way of a read", flips, noticed)
+	if noticed < flips/4 {
+		t.Error("hardly a flip was noticed: the test reads too little")
+	}
+}
+
+// rotsLoudly reads everything from a store with one flipped bit, then puts
+// everything again. It reports whether a read failed.
+func rotsLoudly(t *testing.T, fs vfs.FS) bool {
+	t.Helper()
+	var told corruptions
+	o := testOptions(fs)
+	o.OnCorrupt = told.told
+	s, err := OpenStore(testDir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	noticed := false
+	for _, b := range rotContents() {
+		cid := SumCID(b)
+		got, err := readAll(s, cid)
+		if err == nil {
+			if !bytes.Equal(got, b) {
+				t.Fatalf("%d wrong bytes are read", len(got))
+			}
+			for _, c := range told.take() {
+				if c == cid {
+					t.Errorf("a blob of %d bytes that is read well is told to be corrupt", len(b))
+				}
+			}
+			continue
+		}
+		noticed = true
+		if KindOf(err) != KindCorrupt || !bytes.HasPrefix(b, got) {
+			t.Errorf("%d bytes, then %v", len(got), err)
+		}
+		if !slices.Contains(told.take(), cid) {
+			t.Errorf("OnCorrupt was not told of a blob of %d bytes: %v", len(b), err)
+		}
+		if info, ok, err := s.Stat(cid); !ok || !info.Corrupt || err != nil {
+			t.Errorf("Stat after a failed read: %+v, %t, %v", info, ok, err)
+		}
+		if _, ok, err := s.Confirm(cid, Mark{Generation: 9}); ok || err != nil {
+			t.Errorf("a corrupt copy is confirmed: %v", err)
+		}
+	}
+	for _, b := range rotContents() {
+		println(len(b)); st,ok,err:=s.look(SumCID(b)); t.Logf("DBG %+v %v %v",st,ok,err)
+		put(t, s, b, Mark{Generation: 3})
+		st,ok,err=s.look(SumCID(b)); t.Logf("DBG %+v %v %v",st,ok,err)
+		mustHold(t, s, b)
+	}
+	return noticed
+}
+
+// firstKey is where a blob's first bytes lie.
+func firstKey(s *Store, cid CID) []byte {
+	if cid.Size() <= s.lay.tinyMax {
+		return s.lay.appendKey(nil, cid, headerChunk)
+	}
+	return s.lay.appendKey(nil, cid, 0)
+}
+
+// rewrite changes a value behind the store's back.
+func rewrite(s *Store, key []byte, change func([]byte) []byte) error {
+	v, closer, err := s.db.Get(key)
+	if err != nil {
+		return err
+	}
+	v = bytes.Clone(v)
+	if err := closer.Close(); err != nil {
+		return err
+	}
+	return s.db.Set(key, change(v), pebble.Sync)
+}
+
+// damages are what can be wrong below Pebble's own checks.
+var damages = map[string]func(s *Store, cid CID) error{
+	"flipped byte in the first chunk": func(s *Store, cid CID) error {
+		return rewrite(s, firstKey(s, cid), func(v []byte) []byte { v[len(v)/2] ^= 1; return v })
+	},
+	"first value of another blob": func(s *Store, cid CID) error {
+		other := content(77, int(cid.Size()))
+		otherCID := SumCID(other)
+		if _, err := s.Put(context.Background(), otherCID, bytes.NewReader(other), Mark{}); err != nil {
+			return err
+		}
+		v, closer, err := s.db.Get(firstKey(s, otherCID))
+		if err != nil {
+			return err
+		}
+		v = bytes.Clone(v)
+		_ = closer.Close()
+		_, err = s.Erase(otherCID, 1)
+		if err != nil {
+			return err
+		}
+		return s.db.Set(firstKey(s, cid), v, pebble.Sync)
+	},
+	"first value cut": func(s *Store, cid CID) error {
+		return rewrite(s, firstKey(s, cid), func(v []byte) []byte { return v[:3] })
+	},
+	"first value sealed, but short": func(s *Store, cid CID) error {
+		key := firstKey(s, cid)
+		return rewrite(s, key, func(v []byte) []byte { return appendSeal(key, v[:len(v)-sealBytes-1]) })
+	},
+	"header cut": func(s *Store, cid CID) error {
+		return rewrite(s, s.lay.appendKey(nil, cid, headerChunk), func(v []byte) []byte { return v[:headerBytes-1] })
+	},
+	"header of another version": func(s *Store, cid CID) error {
+		key := s.lay.appendKey(nil, cid, headerChunk)
+		return rewrite(s, key, func(v []byte) []byte { v[0]++; return appendSeal(key, v[:len(v)-sealBytes]) })
+	},
+	"header of another size": func(s *Store, cid CID) error {
+		key := s.lay.appendKey(nil, cid, headerChunk)
+		return rewrite(s, key, func(v []byte) []byte { v[8]++; return appendSeal(key, v[:len(v)-sealBytes]) })
+	},
+	"mark with another CRC": func(s *Store, cid CID) error {
+		return s.db.Set(markKey(cid), make([]byte, sealedMarkBytes), pebble.Sync)
+	},
+	"mark sealed, but short": func(s *Store, cid CID) error {
+		key := markKey(cid)
+		return s.db.Set(key, appendSeal(key, []byte{1}), pebble.Sync)
+	},
+}
+
+// I2, I16: what Pebble lets through, the seals do not. The copy stays out of
+// service over a restart, and the next Put replaces it.
+func TestDamagedValues(t *testing.T) {
+	t.Parallel()
+	for name, damage := range damages {
+		for _, size := range []int{120, 300, 950} {
+			checkDamage(t, name, content(1, size), damage)
+		}
+	}
+	for _, size := range []int{300, 950} {
+		checkDamage(t, "second chunk missing", content(1, size), func(s *Store, cid CID) error {
+			return s.db.Delete(s.lay.appendKey(nil, cid, 1), pebble.Sync)
+		})
+	}
+}
+
+func checkDamage(t *testing.T, name string, b []byte, damage func(*Store, CID) error) {
+	t.Helper()
+	fs := vfs.NewMem()
+	var told corruptions
+	o := testOptions(fs)
+	o.OnCorrupt = told.told
+	s, err := OpenStore(testDir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := content(5, len(b))
+	put(t, s, beside, Mark{})
+	cid := put(t, s, b, Mark{Generation: 4})
+	if err := damage(s, cid); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readAll(s, cid)
+	if KindOf(err) != KindCorrupt || !bytes.HasPrefix(b, got) {
+		t.Errorf("%s, %d bytes: %d bytes are read, %v", name, len(b), len(got), err)
+	}
+	if cids := told.take(); !slices.Equal(cids, []CID{cid}) {
+		t.Errorf("%s, %d bytes: OnCorrupt is told of %v", name, len(b), cids)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, o)
+	if _, err := s.Open(t.Context(), cid, 0, 1); KindOf(err) != KindCorrupt {
+		t.Errorf("%s, %d bytes: after a restart, %v", name, len(b), err)
+	}
+	infos, err := s.List(nil, 3)
+	if err != nil || len(infos) != 2 || !slices.ContainsFunc(infos, func(i BlobInfo) bool { return i.CID == cid && i.Corrupt }) {
+		t.Errorf("%s, %d bytes: List = %+v, %v", name, len(b), infos, err)
+	}
+	_, err = s.Put(t.Context(), cid, bytes.NewReader(content(3, len(b))), Mark{})
+	checkBodyError(t, name, len(b), err, "digest")
+	put(t, s, b, Mark{Generation: 6})
+	if info := mustHold(t, s, b); info.Generation != 6 {
+		t.Errorf("%s, %d bytes: generation %d after the new Put", name, len(b), info.Generation)
+	}
+	mustHold(t, s, beside)
+	s.wg.Wait()
+	if st := s.Stats(); st.Blobs != 2 || st.Bytes != int64(2*len(b)) {
+		t.Errorf("%s, %d bytes: %+v", name, len(b), st)
+	}
+}
+
+// A corrupt copy may be erased as any other.
+func TestEraseOfACorruptCopy(t *testing.T) {
+	t.Parallel()
+	s := openTest(t, testOptions(vfs.NewMem()))
+	for _, size := range []int{120, 300, 950} {
+		cid := put(t, s, content(1, size), Mark{Generation: 4})
+		if err := damages["flipped byte in the first chunk"](s, cid); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readAll(s, cid); KindOf(err) != KindCorrupt {
+			t.Errorf("read: %v", err)
+		}
+		if ok, err := s.Erase(cid, 5); !ok || err != nil {
+			t.Errorf("Erase = %t, %v", ok, err)
+		}
+		mustBeEmpty(t, s)
+	}
+}
