@@ -93,7 +93,9 @@ func (n *Node) becomeMember(ctx context.Context, raft *cluster.Raft) error {
 	if err := n.keepHints(); err != nil {
 		return err
 	}
-	if err := raft.Bootstrap(ids); err != nil {
+	// Another founder may have won an election and sent this node the first
+	// entries meanwhile: the same configuration, already in the log.
+	if err := raft.Bootstrap(ids); err != nil && !raft.HasState() {
 		return err //nolint:wrapcheck // says what failed
 	}
 	return n.setCluster(cluster.ClusterID(ids))

@@ -358,7 +358,9 @@ func (n *Node) close(ctx context.Context) error {
 	errs = append(errs, shutdownHTTP(ctx, n.public))
 	// 3. What is gathered is flushed while there is still a log to write to.
 	if n.member.Load() && ctx.Err() == nil {
-		n.service.uses.flush(ctx)
+		flushing, cancel := context.WithTimeout(ctx, flushTimeout)
+		n.service.uses.flush(flushing)
+		cancel()
 	}
 	// 4. Leadership is handed over before Raft stops: the others go on at once.
 	raft, haveRaft := n.raft()
@@ -409,7 +411,8 @@ func (n *Node) close(ctx context.Context) error {
 
 // Times of closing.
 const (
-	handOverTimeout = 10 * time.Second
+	flushTimeout    = time.Second
+	handOverTimeout = 3 * time.Second
 	peerDrain       = 5 * time.Second
 )
 

@@ -170,10 +170,11 @@ func rotsLoudly(t *testing.T, fs vfs.FS) bool {
 			t.Errorf("a corrupt copy is confirmed: %v", err)
 		}
 	}
-	for _, b := range rotContents() {
-		println(len(b)); st,ok,err:=s.look(SumCID(b)); t.Logf("DBG %+v %v %v",st,ok,err)
+	if infos, err := s.List(nil, 100); err == nil && len(infos) != len(rotContents()) || err != nil && KindOf(err) != KindCorrupt {
+		t.Errorf("List has %d blobs, %v", len(infos), err)
+	}
+	for _, b := range append(rotContents(), content(90, 80), content(90, 350), content(90, 800)) {
 		put(t, s, b, Mark{Generation: 3})
-		st,ok,err=s.look(SumCID(b)); t.Logf("DBG %+v %v %v",st,ok,err)
 		mustHold(t, s, b)
 	}
 	return noticed

@@ -69,6 +69,9 @@ func (s *Store) headers(db pebble.Reader, class byte, after *CID, each func(CID)
 		ok = it.SeekGE(past)
 	}
 	if err := it.Error(); err != nil {
+		if pebble.IsCorruptionError(err) {
+			return E(op, KindCorrupt, err)
+		}
 		return E(op, KindInternal, err)
 	}
 	return nil

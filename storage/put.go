@@ -102,15 +102,18 @@ func (s *Store) putSmall(ctx context.Context, cid CID, body io.Reader, m Mark) (
 	}
 	unlock := s.locks.lock(cid)
 	defer unlock()
-	return s.publish(cid, m, func() error { return s.commitSmall(cid, content, m) })
+	return s.publish(cid, m, func(remark bool) error { return s.commitSmall(cid, content, m, remark) })
 }
 
-func (s *Store) commitSmall(cid CID, content []byte, m Mark) error {
+func (s *Store) commitSmall(cid CID, content []byte, m Mark, remark bool) error {
 	b := s.db.NewBatchWithSize(len(content) + 4*blobKeyBytes + headerBytes)
 	defer func() { _ = b.Close() }()
-	start, end := s.lay.span(cid)
-	if err := errors.Join(b.DeleteRange(start, end, nil), b.Delete(markKey(cid), nil)); err != nil {
-		return err
+	if remark { // over a corrupt copy
+		start, end := s.lay.span(cid)
+		key := markKey(cid)
+		if err := errors.Join(b.DeleteRange(start, end, nil), b.Set(key, sealedMark(key, m, false), nil)); err != nil {
+			return err
+		}
 	}
 	chunks := s.lay.chunks(cid.Size())
 	buf := s.buffer()
@@ -147,13 +150,14 @@ func (s *Store) putLarge(ctx context.Context, cid CID, body io.Reader, m Mark) (
 	}
 	unlock := s.locks.lock(cid)
 	defer unlock()
-	info, err := s.publish(cid, m, func() error {
+	info, err := s.publish(cid, m, func(remark bool) error {
 		// Ingest links the table in and syncs directory and manifest. The
 		// table's keys are newer than those of a corrupt copy and hide all of them.
-		if err := s.db.Ingest(ctx, []string{path}); err != nil {
-			return err
+		err := s.db.Ingest(ctx, []string{path})
+		if err == nil && remark {
+			err = s.setMark(BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time})
 		}
-		return s.db.Delete(markKey(cid), s.sync)
+		return err
 	})
 	return info, errors.Join(err, s.unstage(path))
 }
@@ -215,7 +219,11 @@ func (s *Store) writeChunks(ctx context.Context, w *sstable.Writer, cid CID, bod
 
 // publish makes a verified blob visible, unless another Put has done so
 // meanwhile: one CID is never taken in twice. The CID's lock is held.
-func (s *Store) publish(cid CID, m Mark, commit func() error) (BlobInfo, error) {
+//
+// Commit is told to write a mark of its own over one that is there, or that
+// can't be read. To delete it is not enough: Pebble looks below a deleted key,
+// and meets the corrupt block again; it does not look below a written one.
+func (s *Store) publish(cid CID, m Mark, commit func(remark bool) error) (BlobInfo, error) {
 	held, ok, err := s.Stat(cid)
 	if err != nil {
 		return BlobInfo{}, err
@@ -223,7 +231,11 @@ func (s *Store) publish(cid CID, m Mark, commit func() error) (BlobInfo, error) 
 	if ok && !held.Corrupt {
 		return s.raise(held, m)
 	}
-	if err := commit(); err != nil {
+	unmarked, err := s.unmarked(cid)
+	if err != nil {
+		return BlobInfo{}, err
+	}
+	if err := commit(ok || !unmarked); err != nil {
 		return BlobInfo{}, E("storage.Put", KindInternal, err)
 	}
 	if !ok {

@@ -33,25 +33,25 @@ func (s *Store) look(cid CID) (copyState, bool, error) {
 		return copyState{}, false, err
 	}
 	c := copyState{BlobInfo: BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time, Corrupt: err != nil}, fault: err}
-	if err := s.addMark(&c); err != nil {
+	if _, err := s.addMark(&c); err != nil {
 		return copyState{}, false, err
 	}
 	return c, true, nil
 }
 
-// addMark adds what the mark says, if there is one. A mark that can't be read
-// makes the copy corrupt: its generation is not known any more.
-func (s *Store) addMark(c *copyState) error {
+// addMark adds what the mark says; the bool is false when there is none. A mark
+// that can't be read makes the copy corrupt: its generation is not known any more.
+func (s *Store) addMark(c *copyState) (bool, error) {
 	key := markKey(c.CID)
 	v, closer, err := s.db.Get(key)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
-		return nil
+		return false, nil
 	case err != nil && pebble.IsCorruptionError(err):
 		c.Corrupt, c.fault = true, err
-		return nil
+		return true, nil
 	case err != nil:
-		return E("storage.Stat", KindInternal, err)
+		return false, E("storage.Stat", KindInternal, err)
 	}
 	m, quarantined, err := parseMark(key, v)
 	_ = closer.Close()
@@ -62,7 +62,14 @@ func (s *Store) addMark(c *copyState) error {
 		c.Corrupt, c.fault = true, nil
 	}
 	c.Generation, c.Time = max(c.Generation, m.Generation), max(c.Time, m.Time)
-	return nil
+	return true, nil
+}
+
+// unmarked reports whether a CID has no mark, as far as can be read.
+func (s *Store) unmarked(cid CID) (bool, error) {
+	c := copyState{BlobInfo: BlobInfo{CID: cid}}
+	found, err := s.addMark(&c)
+	return !found, err
 }
 
 // readHeader returns a blob's own mark, and a copy of its bytes when they lie in the header.
