@@ -90,8 +90,8 @@ func NewFormer(o FormOptions) *Former {
 	return &Former{o: o, promise: o.Promised, clusterID: o.ClusterID}
 }
 
-// ClusterID names a cluster after its founders: it is the hash of their sorted ids.
-func ClusterID(founders []storage.NodeID) string {
+// FoundedID names a cluster after its founders: it is the hash of their sorted ids.
+func FoundedID(founders []storage.NodeID) string {
 	ids := slices.Clone(founders)
 	slices.Sort(ids)
 	h := sha256.New()
@@ -188,11 +188,11 @@ func (f *Former) round(ctx context.Context) (FormResult, bool, error) {
 // meetMember decides what a member's existence means. To one who promised the
 // very set that became that cluster, it means that all have promised.
 func (f *Former) meetMember(m Membership, promise []storage.NodeID) (FormResult, bool, error) {
-	if len(promise) > 0 && ClusterID(promise) != m.ClusterID {
+	if len(promise) > 0 && FoundedID(promise) != m.ClusterID {
 		return FormResult{}, false, &storage.Error{
 			Op: "cluster.Form", Kind: storage.KindConflict,
 			Text: "this node promised to found another cluster than the one it meets: wipe its data directory to join",
-			Err:  fmt.Errorf("promised %s, met %s through %s", ClusterID(promise), m.ClusterID, m.Via),
+			Err:  fmt.Errorf("promised %s, met %s through %s", FoundedID(promise), m.ClusterID, m.Via),
 		}
 	}
 	if len(promise) > 0 {
@@ -247,7 +247,7 @@ func (f *Former) awaitPromises(m met, promise []storage.NodeID) (FormResult, boo
 
 func (f *Former) makePromise(ids []storage.NodeID) error {
 	if err := f.o.Promise(ids); err != nil {
-		return err //nolint:wrapcheck // the node's own disk
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

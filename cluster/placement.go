@@ -84,7 +84,7 @@ func Place(cur *storage.Ring, nodes []storage.RingNode, copies int) (storage.Rin
 // for ever, so that who comes first does not change with who else there is.
 func rank(p int, id storage.NodeID) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d/%s", p, id)
+	_, _ = fmt.Fprintf(h, "%d/%s", p, id) // never fails
 	// FNV's high bits change little with the last bytes: fold them.
 	v := h.Sum64()
 	v = (v ^ v>>33) * 0xff51afd7ed558ccd

@@ -107,12 +107,12 @@ func OpenRaft(o Options) (*Raft, error) {
 }
 
 func (r *Raft) config(hlog hcLog) *raft.Config {
-	times := time.Duration(max(1, r.opts.Multiplier))
+	stretch := func(d time.Duration) time.Duration { return d * time.Duration(max(1, r.opts.Multiplier)) }
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(r.opts.ID)
-	c.HeartbeatTimeout = times * heartbeatTimeout
-	c.ElectionTimeout = times * electionTimeout
-	c.LeaderLeaseTimeout = times * leaseTimeout
+	c.HeartbeatTimeout = stretch(heartbeatTimeout)
+	c.ElectionTimeout = stretch(electionTimeout)
+	c.LeaderLeaseTimeout = stretch(leaseTimeout)
 	c.TrailingLogs = trailingLogs
 	c.SnapshotThreshold = snapshotThreshold
 	c.MaxAppendEntries = appendEntriesMax
@@ -203,7 +203,7 @@ func wait(ctx context.Context, wg *sync.WaitGroup, f raft.Future) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // classed by outcome
+		return ctx.Err()
 	}
 }
 
@@ -262,7 +262,7 @@ func (r *Raft) Poke(index uint64) {
 		r.wg.Go(func() {
 			req := &raft.AppendEntriesRequest{
 				RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(r.opts.ID), Addr: []byte(r.opts.ID)},
-				Term:      l.Term, Leader: []byte(r.opts.ID), PrevLogEntry: index, PrevLogTerm: l.Term, LeaderCommitIndex: index,
+				Term:      l.Term, PrevLogEntry: index, PrevLogTerm: l.Term, LeaderCommitIndex: index,
 			}
 			var resp raft.AppendEntriesResponse
 			// A poke that fails costs nothing but the wait that it would have saved.

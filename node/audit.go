@@ -13,13 +13,13 @@ type AuditReport = meta.AuditReport
 // fold of its entries (I5, I6), each charge has its reference (I7). The error
 // says what does not hold; such a node must not serve (I16).
 func (n *Node) Audit(ctx context.Context) (AuditReport, error) {
-	return n.fsm.Audit(ctx) //nolint:wrapcheck // already an *Error with its op
+	return n.fsm.Audit(ctx)
 }
 
 // StateHash returns the hash of all replicated state and the index it is of:
 // two nodes at one index have one hash (I10).
 func (n *Node) StateHash() (index uint64, hash [32]byte, err error) {
-	return n.fsm.StateHash() //nolint:wrapcheck // already an *Error with its op
+	return n.fsm.StateHash()
 }
 
 // CatchUp returns once this node has applied all that was committed when it

@@ -65,7 +65,7 @@ func (s *Service) Authenticate(ctx context.Context, api, secret string) (Caller,
 		key, found, err = s.n.fsm.KeyByHash(hash)
 	}
 	if err != nil {
-		return Caller{}, err //nolint:wrapcheck // already an *Error with its op
+		return Caller{}, err
 	}
 	if !found || key.API != api {
 		return Caller{}, unauthenticated(op, "auth_invalid")
@@ -86,7 +86,7 @@ func (s *Service) usable(op string, key Key) error {
 	}
 	account, found, err := s.n.fsm.Account(key.Account)
 	if err != nil {
-		return err //nolint:wrapcheck // already an *Error with its op
+		return err
 	}
 	if !found || account.Disabled {
 		return unauthenticated(op, "account_disabled")

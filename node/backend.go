@@ -19,19 +19,19 @@ type backend struct{ n *Node }
 var _ peer.Backend = backend{}
 
 func (b backend) PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
-	return b.n.owner.Receive(ctx, cid, body) //nolint:wrapcheck // crosses the wire as it is
+	return b.n.owner.Receive(ctx, cid, body)
 }
 
 func (b backend) ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error) {
-	return b.n.owner.Confirm(ctx, cid) //nolint:wrapcheck // crosses the wire as it is
+	return b.n.owner.Confirm(ctx, cid)
 }
 
 func (b backend) OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
-	return b.n.store.Open(ctx, cid, offset, length) //nolint:wrapcheck // crosses the wire as it is
+	return b.n.store.Open(ctx, cid, offset, length)
 }
 
 func (b backend) StatBlob(_ context.Context, cid storage.CID) (storage.BlobInfo, bool, error) {
-	return b.n.store.Stat(cid) //nolint:wrapcheck // crosses the wire as it is
+	return b.n.store.Stat(cid)
 }
 
 func (b backend) Propose(ctx context.Context, p peer.Pack) (peer.PackReply, error) {
@@ -86,7 +86,7 @@ func (b backend) Join(ctx context.Context, q peer.JoinRequest) (peer.JoinReply, 
 	case !ok:
 		return peer.JoinReply{}, noLeader(op, nil)
 	case leader != n.self():
-		return n.peers.Join(ctx, leader, q) //nolint:wrapcheck // the leader's own answer
+		return n.peers.Join(ctx, leader, q)
 	}
 	if id, ok := peer.Caller(ctx); ok && id != q.ID && !n.isMember(id) {
 		return peer.JoinReply{}, &storage.Error{Op: op, Kind: storage.KindForbidden, Text: "a node can only join itself"}
@@ -105,7 +105,7 @@ func (b backend) Join(ctx context.Context, q peer.JoinRequest) (peer.JoinReply, 
 	}
 	if !n.inConfiguration(q.ID) {
 		if err := raft.AddNonvoter(ctx, q.ID); err != nil {
-			return peer.JoinReply{}, err //nolint:wrapcheck // crosses the wire as it is
+			return peer.JoinReply{}, err
 		}
 	}
 	reply := peer.JoinReply{ClusterID: n.clusterID(), Leader: n.self(), CommitIndex: raft.CommitIndex()}

@@ -170,5 +170,5 @@ func (osNetwork) DialContext(ctx context.Context, network, addr string) (net.Con
 }
 
 func (osNetwork) ListenGossip(_ context.Context, addr string) (GossipTransport, string, error) {
-	return cluster.ListenGossip(addr) //nolint:wrapcheck // the address is in the error
+	return cluster.ListenGossip(addr)
 }

@@ -58,7 +58,7 @@ func (s *Service) Content(ctx context.Context, cid storage.CID) (*Content, error
 		return c, nil
 	}
 	c.open = func(ctx context.Context, offset int64) (io.ReadCloser, error) {
-		return s.n.replicas.Open(ctx, cid, offset, -1) //nolint:wrapcheck // already an *Error with its op
+		return s.n.replicas.Open(ctx, cid, offset, -1)
 	}
 	return c, nil
 }
@@ -92,7 +92,7 @@ func (s *Service) lookUp(ctx context.Context, cid storage.CID) (b meta.Blob, liv
 
 func (s *Service) blob(cid storage.CID, now int64) (meta.Blob, bool, error) {
 	b, found, err := s.n.fsm.Blob(cid, now)
-	return b, found && b.Alive && !b.Blocked, err //nolint:wrapcheck // already an *Error with its op
+	return b, found && b.Alive && !b.Blocked, err
 }
 
 // Metadata returns live content's record. Inline content needs a live
@@ -119,10 +119,10 @@ func (s *Service) Metadata(ctx context.Context, cid storage.CID) (*Content, erro
 // Exists reports whether content is live or inline.
 func (s *Service) Exists(ctx context.Context, cid storage.CID) (bool, error) {
 	_, err := s.Content(ctx, cid)
-	if storage.KindOf(err) == storage.KindNotFound && err != nil {
-		return false, nil
+	if err != nil && storage.KindOf(err) != storage.KindNotFound {
+		return false, err
 	}
-	return err == nil, err
+	return err == nil, nil
 }
 
 // Size returns the content's size in bytes.
@@ -221,7 +221,7 @@ func (s *Service) References(ctx context.Context, c Caller, limit int, cursor st
 	}
 	items, next, err := s.n.fsm.References(c.Account, cursor, min(limit, pageMax), s.now())
 	if err != nil {
-		return Page[Reference]{}, err //nolint:wrapcheck // already an *Error with its op
+		return Page[Reference]{}, err
 	}
 	return Page[Reference]{Items: items, Next: next}, nil
 }

@@ -42,7 +42,7 @@ func (s *Service) Account(ctx context.Context, c Caller) (Account, error) {
 func (s *Service) account(id string) (Account, error) {
 	a, found, err := s.n.fsm.Account(id)
 	if err != nil {
-		return Account{}, err //nolint:wrapcheck // already an *Error with its op
+		return Account{}, err
 	}
 	if !found {
 		return Account{}, notFound("node.account")
@@ -62,7 +62,7 @@ func (s *Service) Keys(ctx context.Context, c Caller, api string) ([]Key, error)
 	}
 	all, err := s.n.fsm.Keys(c.Account, api)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // already an *Error with its op
+		return nil, err
 	}
 	now := s.now()
 	keys := make([]Key, 0, len(all))

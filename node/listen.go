@@ -139,7 +139,7 @@ func (n *Node) Addresses() Addresses {
 func (n *Node) dialTLS(ctx context.Context, addr string, id storage.NodeID) (net.Conn, error) {
 	raw, err := n.cfg.Network.DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the address is in the error
+		return nil, err
 	}
 	conn := tls.Client(raw, n.identity.ClientTLS(id, cluster.ALPNPeer))
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
@@ -180,7 +180,7 @@ const streamsMax = 100
 // serveHTTP starts the public port and the admin port.
 func (n *Node) serveHTTP(h Handlers) error {
 	n.public = n.newHTTP(h.Public)
-	serve := func(ln net.Listener) error { return n.public.Serve(ln) } //nolint:wrapcheck // logged as it is
+	serve := func(ln net.Listener) error { return n.public.Serve(ln) }
 	if n.cfg.TLSCert != "" {
 		n.certs = &certificate{certFile: n.cfg.TLSCert, keyFile: n.cfg.TLSKey}
 		if err := n.certs.load(); err != nil {
@@ -190,7 +190,7 @@ func (n *Node) serveHTTP(h Handlers) error {
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certs.current.Load(), nil },
 		}
-		serve = func(ln net.Listener) error { return n.public.ServeTLS(ln, "", "") } //nolint:wrapcheck // logged as it is
+		serve = func(ln net.Listener) error { return n.public.ServeTLS(ln, "", "") }
 	}
 	n.runHTTP(n.listeners.http, serve)
 	if n.listeners.admin != nil {

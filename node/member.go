@@ -80,7 +80,7 @@ func (n *Node) becomeMember(ctx context.Context, raft *cluster.Raft) error {
 	}
 	res, err := n.former.Run(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // says what was waited for
+		return err
 	}
 	if res.Member != nil {
 		return n.join(ctx, raft, *res.Member)
@@ -96,9 +96,9 @@ func (n *Node) becomeMember(ctx context.Context, raft *cluster.Raft) error {
 	// Another founder may have won an election and sent this node the first
 	// entries meanwhile: the same configuration, already in the log.
 	if err := raft.Bootstrap(ids); err != nil && !raft.HasState() {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
-	return n.setCluster(cluster.ClusterID(ids))
+	return n.setCluster(cluster.FoundedID(ids))
 }
 
 // noteMembership completes node.json after a crash between the Raft log's
@@ -111,7 +111,7 @@ func (n *Node) noteMembership() error {
 	if len(id.Promise) == 0 {
 		return storage.E("node.noteMembership", storage.KindCorrupt, errors.New("raft has state, node.json names no cluster"))
 	}
-	return n.setCluster(cluster.ClusterID(id.Promise))
+	return n.setCluster(cluster.FoundedID(id.Promise))
 }
 
 func (n *Node) setCluster(id string) error {
@@ -152,7 +152,7 @@ func (n *Node) askToJoin(ctx context.Context, via string) error {
 		HTTP: self.HTTP, Zone: self.Zone, Capacity: self.Capacity, Version: self.Version,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // logged by the caller
+		return err
 	}
 	for _, a := range reply.Nodes {
 		n.hints.set(a.ID, a.RPC)
@@ -186,7 +186,7 @@ func (n *Node) hello(ctx context.Context, addr string, q cluster.HelloRequest) (
 	defer cancel()
 	b, err := n.peers.HelloAddr(ctx, addr, body)
 	if err != nil {
-		return reply, err //nolint:wrapcheck // says whom it could not reach and why
+		return reply, err
 	}
 	if err := cbor.Unmarshal(b, &reply); err != nil {
 		return reply, storage.E(op, storage.KindInvalid, err)

@@ -15,7 +15,7 @@ func (s *Service) History(ctx context.Context, c Caller, limit int, cursor strin
 	}
 	items, next, err := s.n.fsm.History(c.Account, cursor, min(limit, pageMax))
 	if err != nil {
-		return Page[HistoryEntry]{}, err //nolint:wrapcheck // already an *Error with its op
+		return Page[HistoryEntry]{}, err
 	}
 	return Page[HistoryEntry]{Items: items, Next: next}, nil
 }
@@ -59,7 +59,7 @@ func (s *Service) shortOf(c Caller, cid storage.CID, cost int64) (*storage.Error
 	}
 	_, held, err := s.n.fsm.Reference(c.Account, cid, s.now())
 	if err != nil || held {
-		return nil, err //nolint:wrapcheck // already an *Error with its op
+		return nil, err
 	}
 	return &storage.Error{
 		Op: "node.covers", Kind: storage.KindPayment, Code: "insufficient_balance",

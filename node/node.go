@@ -101,8 +101,8 @@ func Open(ctx context.Context, cfg Config, handlers func(*Service) Handlers) (*N
 	n.service = newService(n)
 	if err := n.open(ctx, handlers); err != nil {
 		closing, cancel := context.WithCancel(context.Background())
-		cancel() // nothing to drain
-		return nil, errors.Join(err, n.Close(closing))
+		cancel()                                       // nothing to drain
+		return nil, errors.Join(err, n.Close(closing)) //nolint:contextcheck // closing without draining, whatever ctx is
 	}
 	return n, nil
 }
@@ -119,7 +119,7 @@ func (n *Node) open(ctx context.Context, handlers func(*Service) Handlers) error
 	if err := n.listen(ctx); err != nil {
 		return err
 	}
-	if err := n.openDisks(); err != nil {
+	if err := n.openDisks(); err != nil { //nolint:contextcheck // a store outlives the call that opens it
 		return err
 	}
 	if err := n.openPeers(); err != nil {
@@ -130,7 +130,7 @@ func (n *Node) open(ctx context.Context, handlers func(*Service) Handlers) error
 	}
 	n.health = newHealthWatch(n)
 	n.registerMetrics()
-	n.start()
+	n.start() //nolint:contextcheck // the node's goroutines have its own lifetime
 	return n.serveHTTP(handlers(n.service))
 }
 
@@ -140,10 +140,10 @@ func (n *Node) openTrust() error {
 		return err
 	}
 	if n.trust, err = cluster.ParseTrust(text); err != nil {
-		return err //nolint:wrapcheck // says which line is wrong
+		return err
 	}
 	n.identity, err = n.trust.Issue(n.self())
-	return err //nolint:wrapcheck // a fault of the system's randomness
+	return err
 }
 
 func (n *Node) openDisks() error {
@@ -157,14 +157,14 @@ func (n *Node) openDisks() error {
 		OnFatal: func(err error) { n.fail("blob store can't go on", err) },
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // already an *Error with its op
+		return err
 	}
 	n.fsm, err = meta.Open(n.dir.join(metaDir), meta.Options{
 		FS: n.fs, Logger: n.logger,
 		OnHalt: func(err error) { n.fail("metadata can't go on", err) },
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // already an *Error with its op
+		return err
 	}
 	return n.clearSpool()
 }
@@ -209,7 +209,7 @@ func (n *Node) openRaft() error {
 		OnRemoved: func() { n.fail("removed from the cluster", errRemoved) },
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // already an *Error with its op
+		return err
 	}
 	n.raftNow.Store(raft)
 	return nil
@@ -270,7 +270,7 @@ func (n *Node) openGossip() error {
 		Logger: n.logger,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // already an *Error with its op
+		return err
 	}
 	n.listeners.gossipTaken = true
 	n.gossipNow.Store(g)
@@ -424,7 +424,7 @@ func (n *Node) handOver(ctx context.Context, raft *cluster.Raft) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()
-	return raft.TransferLeadership(ctx) //nolint:wrapcheck // logged by the caller
+	return raft.TransferLeadership(ctx)
 }
 
 // placement is what replication asks of membership.
@@ -472,7 +472,7 @@ func (n *Node) vouch() replica.Vouch {
 func (n *Node) catalogue(after *storage.CID, limit int) ([]storage.CID, error) {
 	blobs, err := n.fsm.Blobs(after, limit, time.Now().UnixMilli())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // already an *Error with its op
+		return nil, err
 	}
 	cids := make([]storage.CID, len(blobs))
 	for i := range blobs {

@@ -71,13 +71,13 @@ func (s *Service) Accounts(ctx context.Context, c Caller, email string, limit in
 	if email != "" {
 		a, found, err := s.n.fsm.AccountByEmail(email)
 		if err != nil || !found {
-			return Page[Account]{}, err //nolint:wrapcheck // already an *Error with its op
+			return Page[Account]{}, err
 		}
 		return Page[Account]{Items: []Account{a}}, nil
 	}
 	items, next, err := s.n.fsm.Accounts(cursor, min(limit, pageMax))
 	if err != nil {
-		return Page[Account]{}, err //nolint:wrapcheck // already an *Error with its op
+		return Page[Account]{}, err
 	}
 	return Page[Account]{Items: items, Next: next}, nil
 }

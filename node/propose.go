@@ -97,7 +97,7 @@ func (p *proposer) propose(ctx context.Context, h meta.Header, c meta.Command) (
 	h.NotAfter = max(p.now(), p.fsm.Now()) + notAfterSpan.Milliseconds()
 	command, err := meta.Encode(h, c)
 	if err != nil {
-		return meta.Result{}, err //nolint:wrapcheck // already says what and why
+		return meta.Result{}, err
 	}
 	pending := p.fsm.Expect(h.ID)
 	defer pending.Cancel()

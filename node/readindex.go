@@ -46,7 +46,7 @@ func (s *sharedRound[T]) get(ctx context.Context) (T, error) {
 		return a.value, a.err
 	case <-ctx.Done():
 		var zero T
-		return zero, ctx.Err() //nolint:wrapcheck // callers add the op
+		return zero, ctx.Err()
 	}
 }
 
@@ -149,7 +149,7 @@ func (n *Node) proveLeadership(ctx context.Context, term uint64) error {
 	}
 	voters := raft.Voters()
 	if len(voters) == len(raft.Servers()) {
-		return raft.VerifyLeader(ctx) //nolint:wrapcheck // wrapped by the caller
+		return raft.VerifyLeader(ctx)
 	}
 	return n.majorityInTerm(ctx, voters, term)
 }
@@ -188,5 +188,5 @@ func (n *Node) termOf(ctx context.Context, id storage.NodeID) (uint64, error) {
 		}
 		return raft.Term(), nil
 	}
-	return n.peers.Term(ctx, id) //nolint:wrapcheck // a vote not given, whatever the reason
+	return n.peers.Term(ctx, id)
 }

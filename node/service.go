@@ -10,6 +10,8 @@ import (
 	"ringbin/storage/meta"
 )
 
+//revive:disable:exported aliases are documented where they are made
+
 // Records of the metadata as Service hands them out. Times are FSM time in Unix milliseconds.
 type (
 	Account       = meta.Account
@@ -24,6 +26,8 @@ type (
 	Settings      = meta.Settings
 	SettingsPatch = meta.SettingsPatch
 )
+
+//revive:enable:exported
 
 // The dialects, as key records name them. A key works in its own dialect only.
 const (

@@ -67,7 +67,7 @@ func (n *Node) spool(body io.Reader, limit int64) (*spooled, error) {
 func (n *Node) roomFor(limit int64) error {
 	free, _, err := n.store.FreeBytes()
 	if err != nil || n.cfg.FreeFloorBytes < 0 {
-		return err //nolint:wrapcheck // already an *Error with its op
+		return err
 	}
 	if free < n.cfg.FreeFloorBytes+limit/100 {
 		return &storage.Error{Op: "node.spool", Kind: storage.KindFull, Code: "insufficient_storage"}

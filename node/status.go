@@ -12,20 +12,20 @@ import (
 
 // ClusterStatus is the cluster as one node sees it.
 type ClusterStatus struct {
-	ClusterID   string       `json:"cluster_id"`
-	Node        string       `json:"node"` // who answers
-	Leader      string       `json:"leader"`
-	Term        uint64       `json:"term"`
-	Applied     uint64       `json:"applied_index"`
-	RingVersion uint64       `json:"ring_version"`
-	NextRing    uint64       `json:"next_ring_version"` // 0: no change under way
-	R           int          `json:"r"`
-	W           int          `json:"w"`
-	Nodes       []NodeStatus `json:"nodes"`
+	ClusterID   string         `json:"cluster_id"`
+	Node        string         `json:"node"` // who answers
+	Leader      string         `json:"leader"`
+	Term        uint64         `json:"term"`
+	Applied     uint64         `json:"applied_index"`
+	RingVersion uint64         `json:"ring_version"`
+	NextRing    uint64         `json:"next_ring_version"` // 0: no change under way
+	R           int            `json:"r"`
+	W           int            `json:"w"`
+	Nodes       []MemberStatus `json:"nodes"`
 }
 
-// NodeStatus is one member.
-type NodeStatus struct {
+// MemberStatus is one member.
+type MemberStatus struct {
 	ID         string `json:"id"`
 	Name       string `json:"name"`
 	HTTP       string `json:"http"`
@@ -52,7 +52,7 @@ func (s *Service) ClusterStatus(ctx context.Context, c Caller) (ClusterStatus, e
 	}
 	n := s.n
 	n.health.look(ctx)
-	out := ClusterStatus{ClusterID: n.clusterID(), Node: string(n.self()), Applied: n.fsm.AppliedIndex(), Nodes: []NodeStatus{}}
+	out := ClusterStatus{ClusterID: n.clusterID(), Node: string(n.self()), Applied: n.fsm.AppliedIndex(), Nodes: []MemberStatus{}}
 	raft, ok := n.raft()
 	if !ok {
 		return out, nil
@@ -71,7 +71,7 @@ func (s *Service) ClusterStatus(ctx context.Context, c Caller) (ClusterStatus, e
 	statuses := n.health.statuses
 	n.health.mu.Unlock()
 	for _, m := range n.fsm.Nodes() {
-		row := NodeStatus{
+		row := MemberStatus{
 			ID: string(m.ID), Name: m.Name, HTTP: m.HTTP, RPC: m.RPC, Zone: m.Zone, Version: m.Version,
 			Voter: slices.Contains(voters, m.ID), Leader: m.ID == leader, Partitions: partitionsOf(cur, m.ID),
 		}
@@ -81,7 +81,7 @@ func (s *Service) ClusterStatus(ctx context.Context, c Caller) (ClusterStatus, e
 		}
 		out.Nodes = append(out.Nodes, row)
 	}
-	slices.SortFunc(out.Nodes, func(a, b NodeStatus) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out.Nodes, func(a, b MemberStatus) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
@@ -127,7 +127,7 @@ func (n *Node) removeNode(ctx context.Context, id storage.NodeID) error {
 	case !ok:
 		return noLeader(op, nil)
 	case leader != n.self():
-		return n.peers.Remove(ctx, leader, id) //nolint:wrapcheck // the leader's own answer
+		return n.peers.Remove(ctx, leader, id)
 	case id == n.self():
 		return &storage.Error{Op: op, Kind: storage.KindConflict, Text: "the leader does not remove itself: ask again once another node leads"}
 	}
@@ -135,7 +135,7 @@ func (n *Node) removeNode(ctx context.Context, id storage.NodeID) error {
 		return &storage.Error{Op: op, Kind: storage.KindConflict, Text: "the last voter can't be removed"}
 	}
 	if err := raft.RemoveServer(ctx, id); err != nil {
-		return err //nolint:wrapcheck // already an *Error with its op
+		return err
 	}
 	n.peers.Forget(id)
 	return n.proposeAs(ctx, meta.RemoveNode{ID: id})

@@ -48,7 +48,7 @@ func (s *steward) waitTick(ctx context.Context, term uint64) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return ctx.Err() //nolint:wrapcheck // callers add the op
+			return ctx.Err()
 		}
 	}
 }
@@ -162,7 +162,7 @@ func (s *steward) place(ctx context.Context, raft *cluster.Raft) error {
 	}
 	ring, err := cluster.Place(cur, nodes, copies)
 	if err != nil {
-		return err //nolint:wrapcheck // logged with the op it carries
+		return err
 	}
 	set := meta.SetRing{Ring: ring}
 	if cur != nil {
@@ -222,7 +222,7 @@ func (s *steward) promote(ctx context.Context, raft *cluster.Raft) error {
 			continue // not yet: looked at again with the next look
 		}
 		if err := raft.AddVoter(ctx, sv.ID); err != nil {
-			return err //nolint:wrapcheck // logged with the op it carries
+			return err
 		}
 		s.logger.Info("node votes now", "node", string(sv.ID))
 		voters++

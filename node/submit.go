@@ -58,7 +58,7 @@ func replay[T any](s *Service, idem *meta.Idempotency) (value T, found bool, err
 	}
 	fingerprint, res, found, err := s.n.fsm.IdempotentResult(idem.Scope, idem.Key)
 	if err != nil || !found {
-		return value, false, err //nolint:wrapcheck // already an *Error with its op
+		return value, false, err
 	}
 	if fingerprint != idem.Fingerprint {
 		return value, false, &storage.Error{Op: "node.replay", Kind: storage.KindMismatch, Code: "idempotency_conflict"}

@@ -167,7 +167,7 @@ func (s *Service) store(ctx context.Context, cid storage.CID, body io.Reader) ([
 	if cid.Inline() {
 		return nil, verifyInline(cid, body)
 	}
-	return s.n.replicas.Put(ctx, cid, body) //nolint:wrapcheck // already an *Error with its op
+	return s.n.replicas.Put(ctx, cid, body)
 }
 
 func verifyInline(cid storage.CID, body io.Reader) error {
@@ -238,9 +238,9 @@ func (n *Node) confirm(ctx context.Context, cid storage.CID) ([]storage.Receipt,
 
 func (n *Node) confirmAt(ctx context.Context, id storage.NodeID, cid storage.CID) (storage.Receipt, bool, error) {
 	if id == n.self() {
-		return n.owner.Confirm(ctx, cid) //nolint:wrapcheck // a copy that does not count, whatever the reason
+		return n.owner.Confirm(ctx, cid)
 	}
-	return n.peers.ConfirmBlob(ctx, id, cid) //nolint:wrapcheck // likewise
+	return n.peers.ConfirmBlob(ctx, id, cid)
 }
 
 // storedType is the content's type: what the client declared, unless that says

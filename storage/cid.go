@@ -39,6 +39,8 @@ type CID struct {
 type CIDError string
 
 // The reasons, in the order in which they are looked for.
+//
+//nolint:errname // reasons of one error type, named after it
 const (
 	CIDBadCharacter     CIDError = "bad_character"
 	CIDTooShort         CIDError = "too_short"
@@ -245,7 +247,7 @@ func (h *Hasher) Write(p []byte) (int, error) {
 		copy(h.first[h.size:], p)
 	}
 	h.size += uint64(len(p))
-	return h.sum.Write(p)
+	return h.sum.Write(p) //nolint:wrapcheck // a hash never fails
 }
 
 // Size returns the bytes seen so far.

@@ -183,9 +183,9 @@ func rotsLoudly(t *testing.T, fs vfs.FS) bool {
 // firstKey is where a blob's first bytes lie.
 func firstKey(s *Store, cid CID) []byte {
 	if cid.Size() <= s.lay.tinyMax {
-		return s.lay.appendKey(nil, cid, headerChunk)
+		return s.lay.key(cid, headerChunk)
 	}
-	return s.lay.appendKey(nil, cid, 0)
+	return s.lay.key(cid, 0)
 }
 
 // rewrite changes a value behind the store's back.
@@ -232,14 +232,14 @@ var damages = map[string]func(s *Store, cid CID) error{
 		return rewrite(s, key, func(v []byte) []byte { return appendSeal(key, v[:len(v)-sealBytes-1]) })
 	},
 	"header cut": func(s *Store, cid CID) error {
-		return rewrite(s, s.lay.appendKey(nil, cid, headerChunk), func(v []byte) []byte { return v[:headerBytes-1] })
+		return rewrite(s, s.lay.key(cid, headerChunk), func(v []byte) []byte { return v[:headerBytes-1] })
 	},
 	"header of another version": func(s *Store, cid CID) error {
-		key := s.lay.appendKey(nil, cid, headerChunk)
+		key := s.lay.key(cid, headerChunk)
 		return rewrite(s, key, func(v []byte) []byte { v[0]++; return appendSeal(key, v[:len(v)-sealBytes]) })
 	},
 	"header of another size": func(s *Store, cid CID) error {
-		key := s.lay.appendKey(nil, cid, headerChunk)
+		key := s.lay.key(cid, headerChunk)
 		return rewrite(s, key, func(v []byte) []byte { v[8]++; return appendSeal(key, v[:len(v)-sealBytes]) })
 	},
 	"mark with another CRC": func(s *Store, cid CID) error {
@@ -262,7 +262,7 @@ func TestDamagedValues(t *testing.T) {
 	}
 	for _, size := range []int{300, 950} {
 		checkDamage(t, "second chunk missing", content(1, size), func(s *Store, cid CID) error {
-			return s.db.Delete(s.lay.appendKey(nil, cid, 1), pebble.Sync)
+			return s.db.Delete(s.lay.key(cid, 1), pebble.Sync)
 		})
 	}
 }

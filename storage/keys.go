@@ -52,17 +52,17 @@ func (l layout) chunks(size int64) uint32 {
 	return uint32((size + l.chunk - 1) / l.chunk)
 }
 
-// appendKey appends the key of a chunk.
-func (l layout) appendKey(b []byte, cid CID, chunk uint32) []byte {
-	b = append(b, l.class(cid.Size()))
+// key is the key of a chunk.
+func (l layout) key(cid CID, chunk uint32) []byte {
+	b := append(make([]byte, 0, blobKeyBytes), l.class(cid.Size()))
 	b, _ = cid.AppendBinary(b) // never fails
 	return binary.BigEndian.AppendUint32(b, chunk)
 }
 
 // span is the range of all keys of a blob: from the first to just past the header.
 func (l layout) span(cid CID) (start, end []byte) {
-	end = l.appendKey(nil, cid, headerChunk)
-	return l.appendKey(nil, cid, 0), append(end, 0)
+	end = l.key(cid, headerChunk)
+	return l.key(cid, 0), append(end, 0)
 }
 
 func markKey(cid CID) []byte {

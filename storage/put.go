@@ -7,7 +7,6 @@ import (
 	"io"
 	"sync"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -119,26 +118,27 @@ func (s *Store) commitSmall(cid CID, content []byte, m Mark, remark bool) error 
 	buf := s.buffer()
 	defer release(buf)
 	for i := range chunks {
-		key := s.lay.appendKey(nil, cid, i)
+		key := s.lay.key(cid, i)
 		part := content[int64(i)*s.lay.chunk : min(cid.Size(), int64(i+1)*s.lay.chunk)]
 		if err := b.Set(key, appendSeal(key, append(buf[:0], part...)), nil); err != nil {
-			return err
+			return fmt.Errorf("write chunk: %w", err)
 		}
 	}
-	if err := b.Set(s.header(cid, m, content)); err != nil {
-		return err
+	key, value := s.header(cid, m, content)
+	if err := errors.Join(b.Set(key, value, nil), b.Commit(s.sync)); err != nil {
+		return fmt.Errorf("commit blob: %w", err)
 	}
-	return b.Commit(s.sync)
+	return nil
 }
 
-// header returns key and value of a blob's header, and no options, as Batch.Set takes them.
-func (s *Store) header(cid CID, m Mark, content []byte) (key, value []byte, none *pebble.WriteOptions) {
-	key = s.lay.appendKey(nil, cid, headerChunk)
+// header returns key and value of a blob's header.
+func (s *Store) header(cid CID, m Mark, content []byte) (key, value []byte) {
+	key = s.lay.key(cid, headerChunk)
 	value = appendHeader(nil, cid, m)
 	if cid.Size() <= s.lay.tinyMax {
 		value = append(value, content...)
 	}
-	return key, appendSeal(key, value), nil
+	return key, appendSeal(key, value)
 }
 
 // putLarge hashes while the body streams into a table outside the tree, which
@@ -202,7 +202,7 @@ func (s *Store) writeChunks(ctx context.Context, w *sstable.Writer, cid CID, bod
 		if n == 0 {
 			break
 		}
-		key := s.lay.appendKey(nil, cid, i)
+		key := s.lay.key(cid, i)
 		if err := w.Set(key, appendSeal(key, buf[:n])); err != nil {
 			return E("storage.Put", KindInternal, err)
 		}
@@ -210,7 +210,7 @@ func (s *Store) writeChunks(ctx context.Context, w *sstable.Writer, cid CID, bod
 	if err := v.verdict(); err != nil {
 		return err
 	}
-	key, value, _ := s.header(cid, m, nil)
+	key, value := s.header(cid, m, nil)
 	if err := w.Set(key, value); err != nil {
 		return E("storage.Put", KindInternal, err)
 	}

@@ -74,7 +74,7 @@ func (s *Store) unmarked(cid CID) (bool, error) {
 
 // readHeader returns a blob's own mark, and a copy of its bytes when they lie in the header.
 func (s *Store) readHeader(cid CID) (m Mark, tiny []byte, ok bool, err error) {
-	key := s.lay.appendKey(nil, cid, headerChunk)
+	key := s.lay.key(cid, headerChunk)
 	v, closer, err := s.db.Get(key)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
@@ -213,7 +213,7 @@ func (r *Reader) load() error {
 	}
 	lay := r.s.lay
 	i := r.offset / lay.chunk
-	key := lay.appendKey(nil, r.cid, uint32(i))
+	key := lay.key(r.cid, uint32(i))
 	v, closer, err := r.s.db.Get(key)
 	if err != nil {
 		if errors.Is(err, pebble.ErrNotFound) || pebble.IsCorruptionError(err) {

@@ -151,7 +151,7 @@ type wireError struct {
 // wireStatus is any status that is not a success: what counts is in the body.
 const wireStatus = http.StatusUnprocessableEntity
 
-var decMode = must(cbor.DecOptions{IntDec: cbor.IntDecConvertSigned}.DecMode())
+var decMode = must(cbor.DecOptions{IntDec: cbor.IntDecConvertSignedOrFail}.DecMode())
 
 func must[T any](v T, err error) T {
 	if err != nil {

@@ -92,10 +92,11 @@ func (t *tx) carryOut(d decoded) (Result, error) {
 	if err == nil {
 		return Result{Value: value}, nil
 	}
-	if refusal, ok := errors.AsType[*storage.Error](err); ok {
-		return Result{Err: refusal}, nil
+	refusal, ok := errors.AsType[*storage.Error](err)
+	if !ok {
+		return Result{}, err
 	}
-	return Result{}, err
+	return Result{Err: refusal}, nil //nolint:nilerr // a refusal is a result
 }
 
 // admit refuses what comes too late or acts for a key that does not count any more.

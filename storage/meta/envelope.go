@@ -26,7 +26,7 @@ var crcTable = crc32.MakeTable(crc32.Castagnoli)
 // Deterministic encoding: one value has one form, so that state hashes agree.
 var (
 	encMode = must(cbor.CoreDetEncOptions().EncMode())
-	decMode = must(cbor.DecOptions{IntDec: cbor.IntDecConvertSigned, MaxArrayElements: 1 << 17, MaxMapPairs: 1 << 16}.DecMode())
+	decMode = must(cbor.DecOptions{IntDec: cbor.IntDecConvertSignedOrFail, MaxArrayElements: 1 << 17, MaxMapPairs: 1 << 16}.DecMode())
 )
 
 func must[T any](v T, err error) T {
@@ -197,7 +197,7 @@ func storeResult(typ commandType, r Result, forget int64, fingerprint []byte) (s
 		s.Err = &storedError{
 			Op: r.Err.Op, Kind: uint8(r.Err.Kind), Code: r.Err.Code, Text: r.Err.Text, Field: r.Err.Field, Details: r.Err.Details,
 		}
-		return s, nil
+		return s, nil //nolint:nilerr // a refusal is a result
 	}
 	v, err := encMode.Marshal(r.Value)
 	s.Value = v

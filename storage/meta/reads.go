@@ -289,7 +289,10 @@ func history(r pebble.Reader, account, cursor string, limit int) ([]HistoryEntry
 		page = append(page, e.asHistory(account))
 		last = append(last[:0], it.Key()[len(prefix):]...)
 	}
-	return page, next, it.Error()
+	if err := it.Error(); err != nil {
+		return nil, "", fmt.Errorf("%w: %w", errCorruptState, err)
+	}
+	return page, next, nil
 }
 
 func (e Entry) asHistory(account string) HistoryEntry {

@@ -90,12 +90,12 @@ func (f *FSM) active() (string, error) {
 // activate makes a complete database the one in use, in one durable step.
 func (f *FSM) activate(name string) error {
 	if err := storage.SyncDir(f.fs, f.fs.PathJoin(f.dir, name)); err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	if err := storage.SyncDir(f.fs, f.dir); err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
-	return storage.WriteFileDurably(f.fs, f.fs.PathJoin(f.dir, activeFile), []byte(name+"\n")) //nolint:wrapcheck // says what failed
+	return storage.WriteFileDurably(f.fs, f.fs.PathJoin(f.dir, activeFile), []byte(name+"\n"))
 }
 
 func (f *FSM) removeOthers(name string) error {
@@ -163,7 +163,7 @@ func (s *snapshot) write(to io.Writer) error {
 		scratch = binary.AppendUvarint(scratch, uint64(len(v)))
 		scratch = append(scratch, v...)
 		_, err := w.Write(scratch)
-		return true, err
+		return true, err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
@@ -278,13 +278,13 @@ func (s sumReader) take(n uint64, most int) ([]byte, error) {
 func (s sumReader) pair() (key, value []byte, err error) {
 	n, err := binary.ReadUvarint(s)
 	if err != nil || n == 0 {
-		return nil, nil, err
+		return nil, nil, err //nolint:wrapcheck // wrapped by readSnapshot
 	}
 	if key, err = s.take(n, snapshotKeyMax); err != nil {
 		return nil, nil, err
 	}
 	if n, err = binary.ReadUvarint(s); err != nil {
-		return nil, nil, err
+		return nil, nil, err //nolint:wrapcheck // wrapped by readSnapshot
 	}
 	value, err = s.take(n, snapshotValueMax)
 	return key, value, err

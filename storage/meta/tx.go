@@ -72,7 +72,10 @@ func (t *tx) get(key []byte) ([]byte, bool, error) {
 		return nil, false, fmt.Errorf("%w: %w", errCorruptState, err)
 	}
 	out := append([]byte(nil), v...)
-	return out, true, closer.Close()
+	if err := closer.Close(); err != nil {
+		return nil, false, fmt.Errorf("%w: %w", errCorruptState, err)
+	}
+	return out, true, nil
 }
 
 func (t *tx) set(key, value []byte) error {
@@ -82,14 +85,21 @@ func (t *tx) set(key, value []byte) error {
 	l := t.hashes[key[0]]
 	l.add(pairLanes(key, value))
 	t.hashes[key[0]] = l
-	return t.b.Set(key, value, nil)
+	return batchError(t.b.Set(key, value, nil))
 }
 
 func (t *tx) del(key []byte) error {
 	if err := t.unhash(key); err != nil {
 		return err
 	}
-	return t.b.Delete(key, nil)
+	return batchError(t.b.Delete(key, nil))
+}
+
+func batchError(err error) error {
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
 }
 
 // unhash takes what a key holds now out of its table's hash.

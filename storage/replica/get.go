@@ -87,7 +87,7 @@ func (g *get) next(why error) error {
 			return fmt.Errorf("replica.Open: %w", context.Cause(g.ctx))
 		}
 		g.from, g.holders = g.holders[0], g.holders[1:]
-		reader, err := g.openAt(g.from)
+		reader, err := g.openAt(g.from) //nolint:contextcheck // the reader has the context of Open
 		if err == nil {
 			g.reader = reader
 			return nil
@@ -110,7 +110,7 @@ func (g *get) openAt(id storage.NodeID) (*stallReader, error) {
 	if err != nil {
 		s.timer.Stop()
 		cancel(nil)
-		return nil, err //nolint:wrapcheck // the caller says whose it is
+		return nil, err
 	}
 	s.timer.Stop()
 	return s, nil

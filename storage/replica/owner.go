@@ -37,7 +37,7 @@ func (o *Owner) Receive(ctx context.Context, cid storage.CID, body io.Reader) (s
 	v := o.vouch()
 	info, err := o.store.Put(ctx, cid, body, storage.Mark{Generation: v.Generation, Time: v.Time})
 	if err != nil {
-		return storage.Receipt{}, err //nolint:wrapcheck // the store's own error, for whoever sent the bytes
+		return storage.Receipt{}, err
 	}
 	return o.receipt(v, info), nil
 }
@@ -47,7 +47,7 @@ func (o *Owner) Confirm(_ context.Context, cid storage.CID) (storage.Receipt, bo
 	v := o.vouch()
 	info, held, err := o.store.Confirm(cid, storage.Mark{Generation: v.Generation, Time: v.Time})
 	if err != nil || !held {
-		return storage.Receipt{}, false, err //nolint:wrapcheck // the store's own error
+		return storage.Receipt{}, false, err
 	}
 	return o.receipt(v, info), true, nil
 }

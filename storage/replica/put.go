@@ -40,7 +40,8 @@ func (r *Replicator) Put(ctx context.Context, cid storage.CID, body io.Reader) (
 	p := newPut(cid, rings)
 	// The senders outlive the request when a copy beyond W is late.
 	sendCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	unbind := context.AfterFunc(r.ctx, func() { stop(context.Cause(r.ctx)) })
+	unbind := context.AfterFunc(r.ctx, //nolint:contextcheck // stragglers end with the replicator
+		func() { stop(context.Cause(r.ctx)) })
 	for _, s := range p.sends {
 		r.wg.Go(func() { s.finish(r.send(sendCtx, s, cid)) })
 	}
@@ -73,7 +74,7 @@ func (r *Replicator) send(ctx context.Context, s *send, cid storage.CID) (storag
 	if s.to == r.o.Owner.id {
 		return r.o.Owner.Receive(ctx, cid, s)
 	}
-	return r.o.Peers.PutBlob(ctx, s.to, cid, s) //nolint:wrapcheck // judged by its kind
+	return r.o.Peers.PutBlob(ctx, s.to, cid, s)
 }
 
 // put is one body on its way to several owners.
@@ -151,7 +152,7 @@ func (p *put) verdict() error {
 	got, err := p.hash.CID()
 	switch {
 	case err != nil:
-		return err //nolint:wrapcheck // already an *Error
+		return err
 	case got.Size() != p.cid.Size():
 		return storage.LengthMismatch(p.cid.Size(), got.Size())
 	case got != p.cid:

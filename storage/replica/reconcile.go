@@ -212,7 +212,7 @@ func (p *pass) find(cid storage.CID) (storage.BlobInfo, bool, error) {
 		}
 		page, err := p.r.o.Owner.store.List(p.lastOf, pageSize)
 		if err != nil {
-			return storage.BlobInfo{}, false, err //nolint:wrapcheck // the store's own error
+			return storage.BlobInfo{}, false, err
 		}
 		p.held, p.heldEnd = page, len(page) < pageSize
 		if len(page) > 0 {
@@ -248,7 +248,7 @@ func (r *Replicator) pullFrom(ctx context.Context, id storage.NodeID, cid storag
 	if s.r, err = r.o.Peers.OpenBlob(ctx, id, cid, 0, -1); err != nil {
 		s.timer.Stop()
 		cancel(nil)
-		return err //nolint:wrapcheck // says whose it is
+		return err
 	}
 	defer func() { _ = s.Close() }()
 	_, err = r.o.Owner.Receive(ctx, cid, io.Reader(s))
