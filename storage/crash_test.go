@@ -16,6 +16,30 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
+// crashDisk is a disk that can lose power at any time. A bare MemFS can't: its
+// Link takes a lock twice, and never returns when a clone is asked for in between.
+type crashDisk struct {
+	*vfs.MemFS
+	linking sync.Mutex
+}
+
+func newCrashDisk() *crashDisk { return &crashDisk{MemFS: vfs.NewCrashableMem()} }
+
+// Link implements vfs.FS.
+func (d *crashDisk) Link(from, to string) error {
+	d.linking.Lock()
+	defer d.linking.Unlock()
+	return d.MemFS.Link(from, to)
+}
+
+// losePower returns the disk as it could be found if power were lost now, with
+// a share of what is not synced.
+func (d *crashDisk) losePower(percent int, rng *rand.Rand) *crashDisk {
+	d.linking.Lock()
+	defer d.linking.Unlock()
+	return &crashDisk{MemFS: d.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})}
+}
+
 // promise is what a store has acknowledged of one blob.
 type promise struct {
 	held    bool
@@ -28,7 +52,7 @@ type promise struct {
 type crashed struct {
 	before   string // the operation that did not happen
 	unsynced int
-	disk     *vfs.MemFS
+	disk     *crashDisk
 	promises map[CID]promise
 }
 
@@ -36,7 +60,7 @@ type crashed struct {
 // operation. The workload says what it is about to do and what was acknowledged.
 type crasher struct {
 	t        *testing.T
-	disk     *vfs.MemFS
+	disk     *crashDisk
 	fs       vfs.FS
 	noSync   bool
 	mu       sync.Mutex // protects the fields below; held over a clone, so that nothing is promised meanwhile
@@ -45,7 +69,8 @@ type crasher struct {
 	rng      *rand.Rand
 }
 
-func newCrasher(t *testing.T, disk *vfs.MemFS) *crasher {
+func newCrasher(t *testing.T) *crasher {
+	disk := newCrashDisk()
 	c := &crasher{t: t, disk: disk, promises: map[CID]promise{}, rng: rand.New(rand.NewPCG(1, 2))}
 	c.fs = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		// The close of a file changes nothing on the disk.
@@ -63,7 +88,7 @@ func (c *crasher) crash(before string) {
 	for _, percent := range []int{0, 50, 100} {
 		c.crashes = append(c.crashes, crashed{
 			before: before, unsynced: percent, promises: maps.Clone(c.promises),
-			disk: c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng}),
+			disk: c.disk.losePower(percent, c.rng),
 		})
 	}
 }
@@ -174,7 +199,7 @@ func (c *crasher) run() {
 // generation, and what was erased is not.
 func TestPowerLossAtEveryWrite(t *testing.T) {
 	t.Parallel()
-	c := newCrasher(t, vfs.NewCrashableMem())
+	c := newCrasher(t)
 	c.run()
 	t.Logf("%d power losses", len(c.crashes))
 	for i, crash := range c.crashes {
@@ -231,7 +256,7 @@ func (c crashed) check(t *testing.T) (lost int) {
 			put(t, s, b, Mark{Generation: 9})
 		}
 	}
-	again := c.disk.CrashClone(vfs.CrashCloneCfg{})
+	again := c.disk.losePower(0, nil)
 	if err := s.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
@@ -257,7 +282,7 @@ func (c crashed) check(t *testing.T) (lost int) {
 // Without fsync, acknowledged blobs are lost: the test above can fail.
 func TestPowerLossHasTeeth(t *testing.T) {
 	t.Parallel()
-	c := newCrasher(t, vfs.NewCrashableMem())
+	c := newCrasher(t)
 	c.noSync = true
 	s := c.open()
 	tiny, small, _ := crashBlobs()
@@ -274,7 +299,7 @@ func TestPowerLossHasTeeth(t *testing.T) {
 // Power loss while several writers share fsyncs.
 func TestPowerLossUnderConcurrentWrites(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashableMem()
+	disk := newCrashDisk()
 	rng := rand.New(rand.NewPCG(3, 4))
 	acked := map[CID][]byte{}
 	for life := range 12 {
@@ -314,7 +339,7 @@ func TestPowerLossUnderConcurrentWrites(t *testing.T) {
 		mu.Lock()
 		must := maps.Clone(acked)
 		mu.Unlock()
-		crashedDisk := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+		crashedDisk := disk.losePower(rng.IntN(101), rng)
 		stop()
 		wg.Wait()
 		if err := s.Close(); err != nil { // writes nothing into the clone
@@ -363,14 +388,14 @@ func TestFailingLogIsNeverAcknowledged(t *testing.T) {
 func TestWriteFileDurably(t *testing.T) {
 	t.Parallel()
 	const path = "node.json"
-	disk := vfs.NewCrashableMem()
-	var clones []*vfs.MemFS
+	disk := newCrashDisk()
+	var clones []*crashDisk
 	said := "" // the content that was acknowledged last
 	var must []string
 	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			for seed := range uint64(4) {
-				clones = append(clones, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(seed) * 33, RNG: rand.New(rand.NewPCG(seed, 1))}))
+				clones = append(clones, disk.losePower(int(seed)*33, rand.New(rand.NewPCG(seed, 1))))
 				must = append(must, said)
 			}
 		}

@@ -160,7 +160,7 @@ func (c *Cluster) PutUntil(ctx context.Context, first int, key string, content [
 	idem := randomName()
 	for try := 0; ; try++ {
 		cl := c.Client((first+try)%c.Len(), key)
-		u, a, err := cl.put(content, days, idem)
+		u, a, err := cl.put(content, days, idem) //nolint:contextcheck // each try has its own time
 		if err == nil {
 			return u, nil
 		}

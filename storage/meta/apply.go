@@ -96,7 +96,7 @@ func (t *tx) carryOut(d decoded) (Result, error) {
 	if !ok {
 		return Result{}, err
 	}
-	return Result{Err: refusal}, nil //nolint:nilerr // a refusal is a result
+	return Result{Err: refusal}, nil
 }
 
 // admit refuses what comes too late or acts for a key that does not count any more.
@@ -167,7 +167,7 @@ func (t *tx) remember(d decoded, r Result) error {
 	}
 	idem := d.header.Idem
 	if idem == nil || r.Err != nil || r.Replayed {
-		return nil
+		return nil //nolint:nilerr // a refusal is not remembered for the client
 	}
 	if err := t.forgetIdem(idem.Scope, idem.Key); err != nil {
 		return err

@@ -38,7 +38,7 @@ func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length i
 	if offset == 0 && length == cid.Size() {
 		g.hash = storage.NewHasher()
 	}
-	if err := g.next(nil); err != nil {
+	if err := g.next(nil); err != nil { //nolint:contextcheck // the reader keeps ctx
 		return nil, err
 	}
 	return g, nil
@@ -87,7 +87,7 @@ func (g *get) next(why error) error {
 			return fmt.Errorf("replica.Open: %w", context.Cause(g.ctx))
 		}
 		g.from, g.holders = g.holders[0], g.holders[1:]
-		reader, err := g.openAt(g.from) //nolint:contextcheck // the reader has the context of Open
+		reader, err := g.openAt(g.from)
 		if err == nil {
 			g.reader = reader
 			return nil

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func adminCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "admin", Short: "The operator's token"}
+	var file string
+	token := &cobra.Command{
+		Use: "token", Short: "Print the operator's token", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return fmt.Errorf("cluster-secret-file: required")
+			}
+			t, err := tokenOf(file)
+			if err != nil {
+				return err
+			}
+			return show(cmd, map[string]string{"token": t}, func(w io.Writer) { _, _ = fmt.Fprintln(w, t) })
+		},
+	}
+	token.Flags().StringVar(&file, "cluster-secret-file", "", "file with the cluster secret (required)")
+	cmd.AddCommand(token)
+	return cmd
+}
+
+// account is one as the API shows it.
+type account struct {
+	ID           string    `json:"id"`
+	Email        string    `json:"email"`
+	Name         string    `json:"name"`
+	BalanceCents int64     `json:"balance_cents"`
+	Disabled     bool      `json:"disabled"`
+	Created      time.Time `json:"created"`
+}
+
+func dollars(cents int64) string { return fmt.Sprintf("$%d.%02d", cents/100, cents%100) }
+
+func accountCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "account", Short: "Accounts (operator)"}
+	cmd.AddCommand(accountCreate(), accountList(), accountDeposit(), accountDisable())
+	return cmd
+}
+
+func accountCreate() *cobra.Command {
+	var in struct {
+		Email        string `json:"email"`
+		Name         string `json:"name"`
+		BalanceCents int64  `json:"balance_cents,omitempty"`
+	}
+	cmd := &cobra.Command{Use: "create", Short: "Make an account", Args: cobra.NoArgs}
+	o := bindOperator(cmd)
+	cmd.Flags().StringVar(&in.Email, "email", "", "address (required)")
+	cmd.Flags().StringVar(&in.Name, "name", "", "name (required)")
+	cmd.Flags().Int64Var(&in.BalanceCents, "balance-cents", 0, "opening balance")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := o.operator()
+		if err != nil {
+			return err
+		}
+		var a account
+		if err := c.call(cmd.Context(), http.MethodPost, "/api/admin/accounts", in, &a); err != nil {
+			return err
+		}
+		return show(cmd, a, func(w io.Writer) { _, _ = fmt.Fprintln(w, a.ID) })
+	}
+	return cmd
+}
+
+func accountList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List accounts", Args: cobra.NoArgs}
+	o := bindOperator(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := o.operator()
+		if err != nil {
+			return err
+		}
+		all := []account{}
+		for cursor := ""; ; {
+			var page struct {
+				Accounts []account `json:"accounts"`
+				Next     *string   `json:"next_cursor"`
+			}
+			path := "/api/admin/accounts?limit=100"
+			if cursor != "" {
+				path += "&cursor=" + url.QueryEscape(cursor)
+			}
+			if err := c.call(cmd.Context(), http.MethodGet, path, nil, &page); err != nil {
+				return err
+			}
+			all = append(all, page.Accounts...)
+			if page.Next == nil {
+				break
+			}
+			cursor = *page.Next
+		}
+		return show(cmd, all, func(w io.Writer) {
+			table(w, "ID\tEMAIL\tNAME\tBALANCE\tSTATE", func(line func(string, ...any)) {
+				for _, a := range all {
+					state := "active"
+					if a.Disabled {
+						state = "disabled"
+					}
+					line("%s\t%s\t%s\t%s\t%s", a.ID, a.Email, a.Name, dollars(a.BalanceCents), state)
+				}
+			})
+		})
+	}
+	return cmd
+}
+
+func accountDeposit() *cobra.Command {
+	var in struct {
+		AmountCents int64  `json:"amount_cents"`
+		Reference   string `json:"reference"`
+	}
+	cmd := &cobra.Command{Use: "deposit ACCOUNT", Short: "Credit an account, once for each reference", Args: cobra.ExactArgs(1)}
+	o := bindOperator(cmd)
+	cmd.Flags().Int64Var(&in.AmountCents, "amount-cents", 0, "cents to credit (required)")
+	cmd.Flags().StringVar(&in.Reference, "reference", "", "the payment's own id: used once for ever (required)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := o.operator()
+		if err != nil {
+			return err
+		}
+		var d struct {
+			ID           string    `json:"id"`
+			AccountID    string    `json:"account_id"`
+			AmountCents  int64     `json:"amount_cents"`
+			BalanceAfter int64     `json:"balance_after_cents"`
+			Reference    string    `json:"reference"`
+			CreatedAt    time.Time `json:"created_at"`
+		}
+		if err := c.call(cmd.Context(), http.MethodPost, "/api/admin/accounts/"+url.PathEscape(args[0])+"/deposit", in, &d); err != nil {
+			return err
+		}
+		return show(cmd, d, func(w io.Writer) {
+			_, _ = fmt.Fprintf(w, "%s credited %s; balance %s\n", d.ID, dollars(d.AmountCents), dollars(d.BalanceAfter))
+		})
+	}
+	return cmd
+}
+
+func accountDisable() *cobra.Command {
+	var enable bool
+	cmd := &cobra.Command{Use: "disable ACCOUNT", Short: "Stop an account's keys at once", Args: cobra.ExactArgs(1)}
+	o := bindOperator(cmd)
+	cmd.Flags().BoolVar(&enable, "undo", false, "enable it again")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := o.operator()
+		if err != nil {
+			return err
+		}
+		var a account
+		in := map[string]bool{"disabled": !enable}
+		if err := c.call(cmd.Context(), http.MethodPatch, "/api/admin/accounts/"+url.PathEscape(args[0]), in, &a); err != nil {
+			return err
+		}
+		return show(cmd, a, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s disabled: %t\n", a.ID, a.Disabled) })
+	}
+	return cmd
+}
+
+// apiKey is one as the API shows it; Key is there only when it is made.
+type apiKey struct {
+	ID       string     `json:"id"`
+	Key      string     `json:"key,omitempty"`
+	Name     string     `json:"name"`
+	Created  time.Time  `json:"created"`
+	Expires  time.Time  `json:"expires"`
+	LastUsed *time.Time `json:"lastUsed,omitempty"`
+}
+
+func keyCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "key", Short: "API keys"}
+	cmd.AddCommand(keyCreate(), keyList(), keyRevoke())
+	return cmd
+}
+
+// keyCreate works with a key of the account itself, or with the operator's token.
+func keyCreate() *cobra.Command {
+	var in struct {
+		Name string `json:"name"`
+		Days int    `json:"expiresInDays"`
+		API  string `json:"api,omitempty"`
+	}
+	var accountID, key string
+	cmd := &cobra.Command{Use: "create", Short: "Make a key and print it, this once", Args: cobra.NoArgs}
+	o := bindOperator(cmd)
+	f := cmd.Flags()
+	f.StringVar(&key, "key", "", "a key of the account, instead of the operator's token")
+	f.StringVar(&accountID, "account", "", "the account's id, with the operator's token")
+	f.StringVar(&in.Name, "name", "", "name (required)")
+	f.IntVar(&in.Days, "days", 365, "days until it expires")
+	f.StringVar(&in.API, "api", "hashbin", "API that it is for, with the operator's token")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		path := "/api/auth/apikeys"
+		c, err := o.client()
+		if c != nil {
+			c.key = key
+		}
+		if key == "" {
+			if accountID == "" {
+				return fmt.Errorf("account: required with the operator's token")
+			}
+			path = "/api/admin/accounts/" + url.PathEscape(accountID) + "/apikeys"
+			c, err = o.operator()
+		} else {
+			in.API = ""
+		}
+		if err != nil {
+			return err
+		}
+		var k apiKey
+		if err := c.call(cmd.Context(), http.MethodPost, path, in, &k); err != nil {
+			return err
+		}
+		return show(cmd, k, func(w io.Writer) { _, _ = fmt.Fprintln(w, k.Key) })
+	}
+	return cmd
+}
+
+func keyList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the account's keys", Args: cobra.NoArgs}
+	o := bindClient(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := o.client()
+		if err != nil {
+			return err
+		}
+		var r struct {
+			Keys []apiKey `json:"keys"`
+		}
+		if err := c.call(cmd.Context(), http.MethodGet, "/api/auth/apikeys", nil, &r); err != nil {
+			return err
+		}
+		return show(cmd, r.Keys, func(w io.Writer) {
+			table(w, "ID\tNAME\tEXPIRES\tLAST USED", func(line func(string, ...any)) {
+				for _, k := range r.Keys {
+					used := "never"
+					if k.LastUsed != nil {
+						used = k.LastUsed.Format(time.RFC3339)
+					}
+					line("%s\t%s\t%s\t%s", k.ID, strings.ReplaceAll(k.Name, "\t", " "), k.Expires.Format(time.DateOnly), used)
+				}
+			})
+		})
+	}
+	return cmd
+}
+
+func keyRevoke() *cobra.Command {
+	cmd := &cobra.Command{Use: "revoke ID", Short: "Revoke a key of the account", Args: cobra.ExactArgs(1)}
+	o := bindClient(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := o.client()
+		if err != nil {
+			return err
+		}
+		var r struct {
+			ID      string `json:"id"`
+			Revoked bool   `json:"revoked"`
+		}
+		if err := c.call(cmd.Context(), http.MethodDelete, "/api/auth/apikeys/"+url.PathEscape(args[0]), nil, &r); err != nil {
+			return err
+		}
+		return show(cmd, r, func(w io.Writer) { _, _ = fmt.Fprintln(w, "revoked", r.ID) })
+	}
+	return cmd
+}
+
+func balanceCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "balance", Short: "Print the account's balance", Args: cobra.NoArgs}
+	o := bindClient(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := o.client()
+		if err != nil {
+			return err
+		}
+		var b struct {
+			Cents     int64  `json:"balance_cents"`
+			Formatted string `json:"balance_formatted"`
+		}
+		if err := c.call(cmd.Context(), http.MethodGet, "/api/balance", nil, &b); err != nil {
+			return err
+		}
+		return show(cmd, b, func(w io.Writer) { _, _ = fmt.Fprintln(w, b.Formatted) })
+	}
+	return cmd
+}

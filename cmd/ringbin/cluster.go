@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ringbin/node"
+)
+
+func clusterCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "cluster", Short: "The cluster's members (operator)"}
+	cmd.AddCommand(clusterStatus(), clusterRemove())
+	return cmd
+}
+
+func clusterStatus() *cobra.Command {
+	cmd := &cobra.Command{Use: "status", Short: "Print the members and how they are", Args: cobra.NoArgs}
+	o := bindOperator(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := o.operator()
+		if err != nil {
+			return err
+		}
+		var s node.ClusterStatus
+		if err := c.call(cmd.Context(), http.MethodGet, "/api/admin/cluster", nil, &s); err != nil {
+			return err
+		}
+		return show(cmd, s, func(w io.Writer) { printStatus(w, s) })
+	}
+	return cmd
+}
+
+func printStatus(w io.Writer, s node.ClusterStatus) {
+	_, _ = fmt.Fprintf(w, "cluster %s  term %d  applied %d  ring %d  R %d  W %d\n", s.ClusterID, s.Term, s.Applied, s.RingVersion, s.R, s.W)
+	if s.NextRing != 0 {
+		_, _ = fmt.Fprintf(w, "ring %d is being filled\n", s.NextRing)
+	}
+	table(w, "NAME\tID\tROLE\tSTATE\tRPC\tPARTITIONS\tBLOBS\tBYTES\tMISSING\tAPPLIED", func(line func(string, ...any)) {
+		for _, n := range s.Nodes {
+			role, state := "non-voter", "down"
+			switch {
+			case n.Leader:
+				role = "leader"
+			case n.Voter:
+				role = "voter"
+			}
+			if n.Alive {
+				state = "up"
+			}
+			line("%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d", n.Name, n.ID, role, state, n.RPC, n.Partitions, n.Blobs, n.Bytes, n.Missing, n.Applied)
+		}
+	})
+}
+
+func clusterRemove() *cobra.Command {
+	cmd := &cobra.Command{Use: "remove ID", Short: "Take a dead member out for ever", Args: cobra.ExactArgs(1)}
+	o := bindOperator(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := o.operator()
+		if err != nil {
+			return err
+		}
+		var r struct {
+			ID      string `json:"id"`
+			Removed bool   `json:"removed"`
+		}
+		if err := c.call(cmd.Context(), http.MethodDelete, "/api/admin/cluster/nodes/"+url.PathEscape(args[0]), nil, &r); err != nil {
+			return err
+		}
+		return show(cmd, r, func(w io.Writer) { _, _ = fmt.Fprintln(w, "removed", r.ID) })
+	}
+	return cmd
+}
+
+func settingsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "settings", Short: "The cluster's settings (operator)"}
+	get := &cobra.Command{Use: "get", Short: "Print the settings", Args: cobra.NoArgs}
+	o := bindOperator(get)
+	get.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := o.operator()
+		if err != nil {
+			return err
+		}
+		return settings(cmd, c, http.MethodGet, nil)
+	}
+	set := &cobra.Command{Use: "set NAME=VALUE...", Short: "Change settings for all nodes", Args: cobra.MinimumNArgs(1)}
+	so := bindOperator(set)
+	set.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := so.operator()
+		if err != nil {
+			return err
+		}
+		in := map[string]any{}
+		for _, a := range args {
+			name, value, ok := strings.Cut(a, "=")
+			if !ok {
+				return fmt.Errorf("%q is not NAME=VALUE", a)
+			}
+			in[name] = settingValue(name, value)
+		}
+		return settings(cmd, c, http.MethodPatch, in)
+	}
+	cmd.AddCommand(get, set)
+	return cmd
+}
+
+// settingValue is a value as JSON has it: numbers, true and false as such,
+// lists by commas.
+func settingValue(name, value string) any {
+	if name == "cors_origins" {
+		return slices.DeleteFunc(strings.Split(value, ","), func(s string) bool { return s == "" })
+	}
+	var v any
+	if json.Unmarshal([]byte(value), &v) == nil {
+		return json.RawMessage(value)
+	}
+	return value
+}
+
+func settings(cmd *cobra.Command, c *client, method string, in any) error {
+	v := map[string]any{}
+	if err := c.call(cmd.Context(), method, "/api/admin/settings", in, &v); err != nil {
+		return err
+	}
+	return show(cmd, v, func(w io.Writer) {
+		names := make([]string, 0, len(v))
+		for n := range v {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		for _, n := range names {
+			b, _ := json.Marshal(v[n]) // it was JSON a moment ago
+			_, _ = fmt.Fprintf(w, "%-28s %s\n", n, b)
+		}
+	})
+}

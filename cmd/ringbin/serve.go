@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ringbin/api"
+	"ringbin/cluster"
+	"ringbin/node"
+)
+
+// closeWithin is how long a server may take to stop.
+const closeWithin = 30 * time.Second
+
+func secretCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "secret", Short: "Print a new cluster secret", Args: cobra.NoArgs,
+		Long: "Print a new cluster secret. Keep it in a file that only the nodes can read: whoever has it is the cluster.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s := cluster.NewSecret()
+			return show(cmd, map[string]string{"secret": s}, func(w io.Writer) { _, _ = fmt.Fprintln(w, s) })
+		},
+	}
+}
+
+func serveCommand() *cobra.Command {
+	var cfg node.Config
+	var format, level string
+	var proxies []string
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run a node", Args: cobra.NoArgs,
+		Long: "Run a node. Alone it is a cluster of one. With --join and --bootstrap-expect, the same on every node,\n" +
+			"the nodes make one cluster of exactly that many; later nodes need --join only.",
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.DataDir, "data-dir", "", "directory of the node's data (required)")
+	f.StringVar(&cfg.Name, "name", "", "stable name; default: host and RPC port")
+	f.StringVar(&cfg.Zone, "zone", "", "failure domain: copies go to distinct ones")
+	f.Uint64Var(&cfg.Capacity, "capacity", 100, "share of the bytes, relative to other nodes")
+	f.StringVar(&cfg.HTTP, "http", "127.0.0.1:8080", "address of the public API")
+	f.StringVar(&cfg.RPC, "rpc", "0.0.0.0:8081", "address of node-to-node RPC (mTLS)")
+	f.StringVar(&cfg.Gossip, "gossip", "0.0.0.0:8082", "address of gossip, TCP and UDP (encrypted)")
+	f.StringVar(&cfg.Admin, "admin", "127.0.0.1:8083", "address of metrics, pprof and health details; empty: off")
+	f.StringVar(&cfg.AdvertiseHost, "advertise-host", "", "host that other nodes dial; default: the address, or the host's name for 0.0.0.0")
+	f.StringVar(&cfg.SecretFile, "cluster-secret-file", "", "file with the cluster secret; without one a node that runs alone makes its own")
+	f.StringSliceVar(&cfg.Join, "join", nil, "RPC addresses of other nodes")
+	f.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", 0, "make a new cluster of exactly so many blank nodes")
+	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate of the public API; read again on SIGHUP")
+	f.StringVar(&cfg.TLSKey, "tls-key", "", "its key")
+	f.BoolVar(&cfg.BehindTLS, "behind-tls", false, "a TLS terminator stands in front: serve plain HTTP on any address")
+	f.StringVar(&cfg.ContentBaseURL, "content-base-url", "", "URL under which content is served, on a host of its own")
+	f.StringSliceVar(&proxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For counts")
+	f.Int64Var(&cfg.CacheBytes, "cache-bytes", 0, "block cache of the blob store; 0: 64 MiB")
+	f.Int64Var(&cfg.FreeFloorBytes, "free-floor-bytes", 0, "refuse uploads below so much free space; 0: 5 % or 2 GiB, -1: never")
+	f.IntVar(&cfg.RaftMultiplier, "raft-multiplier", 1, "stretch Raft's timeouts on slow machines")
+	f.StringVar(&format, "log-format", "text", "text or json")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cfg.DataDir == "" {
+			return errors.New("data-dir: required")
+		}
+		var err error
+		if cfg.TrustedProxies, err = prefixes(proxies); err != nil {
+			return err
+		}
+		if cfg.Logger, err = logger(cmd.ErrOrStderr(), format, level); err != nil {
+			return err
+		}
+		cfg.Version = version
+		return serve(cmd.Context(), cmd.ErrOrStderr(), cfg)
+	}
+	return cmd
+}
+
+func prefixes(list []string) ([]netip.Prefix, error) {
+	var nets []netip.Prefix
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("trusted-proxies: %q is not a network such as 10.0.0.0/8", s)
+		}
+		nets = append(nets, p)
+	}
+	return nets, nil
+}
+
+// serve runs one node until ctx ends or the node can't go on.
+func serve(ctx context.Context, w io.Writer, cfg node.Config) error {
+	n, err := node.Open(ctx, cfg, api.New)
+	if err != nil {
+		return err
+	}
+	banner(w, n, cfg)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-hup:
+			if err := n.ReloadTLS(); err != nil {
+				cfg.Logger.Error("certificate not read again; the old one stays", "err", err)
+			} else {
+				cfg.Logger.Info("certificate read again")
+			}
+		case <-ctx.Done():
+			cfg.Logger.Info("stopping")
+			return closeNode(n) //nolint:contextcheck // ctx is over: closing has its own time
+		case err := <-n.Failed():
+			_ = closeNode(n) //nolint:contextcheck // the fault is what is told
+			return err
+		}
+	}
+}
+
+func closeNode(n *node.Node) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	return n.Close(ctx)
+}
+
+// banner says what listens where, and what protects it.
+func banner(w io.Writer, n *node.Node, cfg node.Config) {
+	a := n.Addresses()
+	public := "plain HTTP, on loopback only"
+	switch {
+	case cfg.TLSCert != "":
+		public = "TLS; API keys and the operator's token"
+	case cfg.BehindTLS:
+		public = "plain HTTP: the TLS terminator in front has to protect it"
+	}
+	admin := "metrics, pprof; no authentication: keep it on loopback or a private network"
+	if a.Admin == "" {
+		a.Admin, admin = "off", ""
+	} else if host, _, err := net.SplitHostPort(a.Admin); err == nil && isLoopback(host) {
+		admin = "metrics, pprof; on loopback only"
+	}
+	_, _ = fmt.Fprintf(w, "ringbin %s, node %s\n", version, n.ID())
+	for _, row := range [][3]string{
+		{"public API", a.HTTP, public},
+		{"node RPC", a.RPC, "mutual TLS; certificates follow from the cluster secret"},
+		{"gossip", a.Gossip, "AES-256-GCM; the key follows from the cluster secret"},
+		{"admin", a.Admin, admin},
+		{"data", cfg.DataDir, "files are readable by this user only"},
+	} {
+		_, _ = fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-11s %-24s %s", row[0], row[1], row[2]), " "))
+	}
+}
+
+func isLoopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
