@@ -332,3 +332,25 @@ func TestEraseOfACorruptCopy(t *testing.T) {
 		mustBeEmpty(t, s)
 	}
 }
+
+// I16: a database that lost what says where it begins does not come up blank.
+func TestLostMarkersAreNoBlankStore(t *testing.T) {
+	t.Parallel()
+	fs := filledTables(t)
+	dir := fs.PathJoin(testDir, storeDBDir)
+	names, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, markerPrefix) {
+			if err := fs.Remove(fs.PathJoin(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if s, err := OpenStore(testDir, testOptions(fs)); err == nil {
+		t.Error("the store opens")
+		_ = s.Close()
+	}
+}

@@ -70,6 +70,7 @@ type crasher struct {
 }
 
 func newCrasher(t *testing.T) *crasher {
+	t.Helper()
 	disk := newCrashDisk()
 	c := &crasher{t: t, disk: disk, promises: map[CID]promise{}, rng: rand.New(rand.NewPCG(1, 2))}
 	c.fs = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -85,7 +86,7 @@ func newCrasher(t *testing.T) *crasher {
 func (c *crasher) crash(before string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, percent := range []int{0, 50, 100} {
+	for _, percent := range []int{0, 50, 50, 50, 100} {
 		c.crashes = append(c.crashes, crashed{
 			before: before, unsynced: percent, promises: maps.Clone(c.promises),
 			disk: c.disk.losePower(percent, c.rng),
@@ -289,7 +290,7 @@ func TestPowerLossHasTeeth(t *testing.T) {
 	c.put(s, tiny[0], 1)
 	c.put(s, small[0], 1)
 	c.crash("the end")
-	last := c.crashes[len(c.crashes)-3] // nothing that was not synced
+	last := c.crashes[len(c.crashes)-5] // nothing that was not synced
 	c.close(s)
 	if lost := last.check(t); lost != 2 {
 		t.Errorf("%d promises broken, want 2", lost)

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -77,3 +78,27 @@ func SyncDir(fs vfs.FS, dir string) error {
 	}
 	return nil
 }
+
+// OrderedFS wraps a file system for Pebble. Pebble creates a new manifest and
+// then the marker that names it, and makes both durable with one sync of their
+// directory. POSIX promises no order between two entries of a directory: after
+// power loss the marker could be there without the manifest, and the database
+// would never open again. Here a manifest's entry is durable when it is created.
+func OrderedFS(fs vfs.FS) vfs.FS { return orderedFS{fs} }
+
+type orderedFS struct{ vfs.FS }
+
+// Create implements vfs.FS.
+func (o orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := o.FS.Create(name, category)
+	if err != nil || !strings.HasPrefix(o.PathBase(name), "MANIFEST-") {
+		return f, err //nolint:wrapcheck // Pebble asks what kind of error it is
+	}
+	if err := SyncDir(o.FS, o.PathDir(name)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Unwrap implements vfs.FS.
+func (o orderedFS) Unwrap() vfs.FS { return o.FS }

@@ -102,6 +102,7 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 	if err := s.prepare(dir); err != nil {
 		return nil, E(op, KindInternal, err)
 	}
+	s.dbOpts.ErrorIfNotExists = true // never a blank database in place of a damaged one
 	db, err := pebble.Open(s.fs.PathJoin(dir, storeDBDir), s.dbOpts)
 	if err != nil {
 		return nil, E(op, KindInternal, err)
@@ -176,7 +177,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		bloomBits  = 10
 	)
 	o := &pebble.Options{
-		FS: s.fs, Cache: cache, FormatMajorVersion: storeFormat,
+		FS: OrderedFS(s.fs), Cache: cache, FormatMajorVersion: storeFormat,
 		MemTableSize: s.opts.MemTableBytes, MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold: 8, L0StopWritesThreshold: 64, LBaseMaxBytes: 1 << 30, FlushSplitBytes: fileBytes,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },

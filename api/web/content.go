@@ -74,7 +74,7 @@ func saneRange(header string, size int64) string {
 		return header
 	}
 	var kept []string
-	for _, spec := range strings.Split(specs, ",") {
+	for spec := range strings.SplitSeq(specs, ",") {
 		first, last, found := strings.Cut(spec, "-")
 		n, err := strconv.ParseInt(strings.TrimSpace(last), 10, 64)
 		if found && strings.TrimSpace(first) == "" && err == nil && n == 0 {

@@ -112,7 +112,7 @@ func (f *FSM) openDB(name string) (*pebble.DB, error) {
 	defer cache.Unref()
 	log := storage.PebbleLog{Logger: f.opts.Logger, Fatal: f.opts.OnHalt}
 	o := &pebble.Options{
-		FS: f.fs, Cache: cache, FormatMajorVersion: metaFormat, MemTableSize: memTable, L0CompactionThreshold: 4,
+		FS: storage.OrderedFS(f.fs), Cache: cache, FormatMajorVersion: metaFormat, MemTableSize: memTable, L0CompactionThreshold: 4,
 		Logger: log,
 		EventListener: &pebble.EventListener{
 			BackgroundError: log.BackgroundError,
