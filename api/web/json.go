@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -189,4 +190,15 @@ func allDigits(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// Unasked returns the name of a member that nobody asked for, or "". Most
+// requests ignore unknown members; one that changes policy must not.
+func (o *Object) Unasked() string {
+	for _, name := range slices.Sorted(maps.Keys(o.members)) {
+		if _, asked := o.asked[name]; !asked && string(o.members[name]) != "null" {
+			return name
+		}
+	}
+	return ""
 }

@@ -203,9 +203,9 @@ func (d *devCluster) tell(out io.Writer) {
 	last := d.nodes[len(d.nodes)-1].Addresses().HTTP
 	fmt.Fprintf(&b, "\n  account     %s (balance $%d.%02d to begin with)\n", d.state.Account, devBalance/100, devBalance%100)
 	fmt.Fprintf(&b, "  API key     %s\n\nTry:\n\n", d.state.Key)
-	fmt.Fprintf(&b, `  curl -sS -H 'Authorization: Bearer %[1]s' -H 'Content-Type: text/plain' --data-binary '%[5]s' 'http://%[2]s/api/content?retention_months=1'
-  curl -sS -H 'Authorization: Bearer %[1]s' http://%[3]s/api/balance
-  curl -sS http://%[3]s/%[4]s.txt
+	fmt.Fprintf(&b, `  curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' -H 'Content-Type: text/plain' --data-binary '%[5]s' 'http://%[2]s/api/content?retention_months=1'
+  curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' http://%[3]s/api/balance
+  curl -sS -w '\n' http://%[3]s/%[4]s.txt
 
 Ctrl-C stops it; the next start goes on with the same data.
 `, d.state.Key, d.nodes[0].Addresses().HTTP, last, storage.SumCID([]byte(hello)), hello)
