@@ -387,6 +387,7 @@ func (n *Node) close(ctx context.Context) error {
 	if n.mux != nil {
 		errs = append(errs, n.mux.Close())
 	}
+	errs = append(errs, shutdownHTTP(ctx, n.admin)) // metrics to the last
 	n.wg.Wait()
 	// 8. Disks last, when nobody writes any more.
 	if n.replicas != nil {
@@ -401,7 +402,7 @@ func (n *Node) close(ctx context.Context) error {
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
-	errs = append(errs, shutdownHTTP(ctx, n.admin), n.listeners.close())
+	errs = append(errs, n.listeners.close())
 	// 9. The lock: from here on another process may have the directory.
 	if n.dir != nil {
 		errs = append(errs, n.dir.close())

@@ -85,7 +85,7 @@ func (f *formBody) next() (*multipart.Part, error) {
 		return nil, missingContent("a form has at most 32 parts")
 	}
 	part, err := f.parts.NextRawPart()
-	if err == io.EOF { //nolint:errorlint // bare at the final boundary, wrapped where the body broke off
+	if err == io.EOF { // bare at the final boundary, wrapped where the body broke off
 		return nil, nil //nolint:nilnil // the end is the ordinary answer
 	}
 	if err != nil {
