@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"time"
 
+	"ringbin/storage"
 	"ringbin/storage/meta"
 )
 
@@ -14,6 +16,28 @@ type AuditReport = meta.AuditReport
 // says what does not hold; such a node must not serve (I16).
 func (n *Node) Audit(ctx context.Context) (AuditReport, error) {
 	return n.fsm.Audit(ctx)
+}
+
+// auditEvery is how often a node audits its own metadata.
+const auditEvery = 24 * time.Hour
+
+// runAudits audits this node's metadata daily until ctx ends. A failure stops
+// this node and no other: it is its own disk, or its own arithmetic.
+func (n *Node) runAudits(ctx context.Context) {
+	timer := time.NewTicker(auditEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			if _, err := n.Audit(ctx); storage.KindOf(err) == storage.KindCorrupt && err != nil {
+				n.fail("audit of the metadata failed", err)
+			} else if err != nil && ctx.Err() == nil {
+				n.logger.Warn("metadata not audited", "err", err)
+			}
+		}
+	}
 }
 
 // StateHash returns the hash of all replicated state and the index it is of:
@@ -32,9 +56,9 @@ func (n *Node) IsLeader() bool {
 	return ok && raft.IsLeader()
 }
 
-// MissingCopies is how many copies this node owns and does not hold, as of its
-// last reconciling.
-func (n *Node) MissingCopies() int64 { return n.replicas.Status().Missing }
+// Settled reports whether this node was found to hold every copy that it owns,
+// of all that it has applied.
+func (n *Node) Settled() bool { return n.replicas.Status().Settled() }
 
 // RingChanging reports whether a next ring is being filled.
 func (n *Node) RingChanging() bool {

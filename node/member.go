@@ -213,6 +213,10 @@ func (n *Node) record() meta.Node {
 func (n *Node) runMember(ctx context.Context) {
 	changes, stop := n.fsm.Watch()
 	defer stop()
+	var peersChanged <-chan struct{}
+	if g := n.gossipNow.Load(); g != nil {
+		peersChanged = g.Events()
+	}
 	timer := time.NewTicker(announceEvery)
 	defer timer.Stop()
 	for {
@@ -221,6 +225,11 @@ func (n *Node) runMember(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changes:
+		case <-peersChanged:
+			// Who came back may have what could not be had.
+			if st := n.replicas.Status(); st.Missing > 0 || st.Corrupt > 0 {
+				n.replicas.Kick()
+			}
 		case <-timer.C:
 		}
 	}

@@ -48,10 +48,12 @@ type Node struct {
 	fsm      *meta.FSM
 	owner    *replica.Owner
 	replicas *replica.Replicator
-	peers    *peer.Client
-	mux      *cluster.Mux
-	server   *peer.Server
-	former   *cluster.Former
+	// replicasNow is replicas for the callbacks of the disks, which open first.
+	replicasNow atomic.Pointer[replica.Replicator]
+	peers       *peer.Client
+	mux         *cluster.Mux
+	server      *peer.Server
+	former      *cluster.Former
 
 	raftNow   atomic.Pointer[cluster.Raft]   // nil until it is open
 	gossipNow atomic.Pointer[cluster.Gossip] // nil until the cluster's id is known
@@ -152,7 +154,9 @@ func (n *Node) openDisks() error {
 		FS: n.fs, Logger: n.logger, CacheBytes: n.cfg.CacheBytes, FreeFloorBytes: n.cfg.FreeFloorBytes,
 		OnCorrupt: func(cid storage.CID, err error) {
 			n.logger.Error("a stored copy is corrupt", "cid", cid.String(), "err", err)
-			n.replicas.OnCorrupt(cid)
+			if r := n.replicasNow.Load(); r != nil {
+				r.OnCorrupt(cid)
+			}
 		},
 		OnFatal: func(err error) { n.fail("blob store can't go on", err) },
 	})
@@ -162,6 +166,11 @@ func (n *Node) openDisks() error {
 	n.fsm, err = meta.Open(n.dir.join(metaDir), meta.Options{
 		FS: n.fs, Logger: n.logger,
 		OnHalt: func(err error) { n.fail("metadata can't go on", err) },
+		OnCommitted: func(cids []storage.CID) {
+			if r := n.replicasNow.Load(); r != nil {
+				r.Committed(cids)
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -176,6 +185,7 @@ func (n *Node) openPeers() error {
 		Owner: n.owner, Peers: n.peers, Placement: placement{n}, Logger: n.logger,
 		Catalogue: n.catalogue,
 	})
+	n.replicasNow.Store(n.replicas)
 	n.proposer = newProposer(n.self(), n.fsm, n.logger)
 	n.proposer.raft = func() (raftLog, bool) {
 		r, ok := n.raft()
@@ -241,6 +251,7 @@ func (n *Node) start() {
 		n.wg.Go(func() { n.runMember(n.ctx) })
 		n.wg.Go(func() { n.replicas.Run(n.ctx) })
 		n.wg.Go(func() { n.service.uses.run(n.ctx) })
+		n.wg.Go(func() { n.runAudits(n.ctx) })
 	})
 	n.wg.Go(func() { n.health.run(n.ctx) })
 }

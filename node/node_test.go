@@ -45,7 +45,8 @@ func open(t *testing.T, n int) []*node.Node {
 	for i := range nodes {
 		cfg := node.Config{
 			DataDir: filepath.Join(dir, fmt.Sprint(i)), Name: fmt.Sprint("n", i), Secret: secret,
-			HTTP: "127.0.0.1:0", RPC: join[i], Gossip: freeAddr(t), FreeFloorBytes: -1, CacheBytes: 8 << 20,
+			HTTP: "127.0.0.1:0", RPC: join[i], Gossip: freeAddr(t), Admin: "127.0.0.1:0",
+			FreeFloorBytes: -1, CacheBytes: 8 << 20,
 			Logger: testLogger(i),
 		}
 		if n > 1 {

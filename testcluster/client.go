@@ -127,10 +127,11 @@ type Upload struct {
 // Put uploads content once through this client's node and notes the outcome in
 // the journal.
 func (cl *Client) Put(content []byte, days int) (Upload, Answer, error) {
-	return cl.put(content, days, randomName())
+	return cl.PutAs(randomName(), content, days)
 }
 
-func (cl *Client) put(content []byte, days int, idem string) (Upload, Answer, error) {
+// PutAs is Put under an Idempotency-Key of the caller's.
+func (cl *Client) PutAs(idem string, content []byte, days int) (Upload, Answer, error) {
 	cid := storage.SumCID(content)
 	cl.c.journal.tried(cl.Key, idem, cid, days)
 	a, err := cl.Do(http.MethodPost, "/api/content", map[string]string{
@@ -160,7 +161,7 @@ func (c *Cluster) PutUntil(ctx context.Context, first int, key string, content [
 	idem := randomName()
 	for try := 0; ; try++ {
 		cl := c.Client((first+try)%c.Len(), key)
-		u, a, err := cl.put(content, days, idem) //nolint:contextcheck // each try has its own time
+		u, a, err := cl.PutAs(idem, content, days) //nolint:contextcheck // each try has its own time
 		if err == nil {
 			return u, nil
 		}

@@ -169,6 +169,9 @@ func (t *tx) addReference(a *Account, cid storage.CID, b blobRecord, known bool,
 		return err
 	}
 	t.countsOld = true
+	if !cid.Inline() {
+		t.committed = append(t.committed, cid)
+	}
 	if !known {
 		t.counts.Blobs++
 	}

@@ -27,6 +27,10 @@ type Options struct {
 	// OnHalt is told why this node can't apply what the cluster agreed on. It
 	// must stop the node; nothing is applied afterwards. Default: panic.
 	OnHalt func(error)
+	// OnCommitted is told which stored content was referenced by a batch, before
+	// the batch's index shows anywhere, and with nil after a restore: then
+	// anything may have been. It must not block. It may be nil.
+	OnCommitted func([]storage.CID)
 }
 
 // metaFormat is the Pebble format of new databases; see storage's own.
@@ -230,6 +234,9 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 	}
 	if index == was.index {
 		return nil
+	}
+	if f.opts.OnCommitted != nil && len(t.committed) > 0 {
+		f.opts.OnCommitted(t.committed)
 	}
 	if err := f.commit(t, index, term); err != nil {
 		return err

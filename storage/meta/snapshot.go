@@ -200,6 +200,9 @@ func (f *FSM) Restore(from io.ReadCloser) error {
 	f.pending.settle(f.remembered)
 	f.waiters.reached(f.AppliedIndex())
 	f.watch.tick()
+	if f.opts.OnCommitted != nil {
+		f.opts.OnCommitted(nil)
+	}
 	return nil
 }
 

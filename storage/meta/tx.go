@@ -58,6 +58,8 @@ type tx struct {
 	cache     *cached // settings, ring and nodes as of now; replaced, never changed
 	cacheOld  bool    // something in it was written
 	countsOld bool
+
+	committed []storage.CID // stored content that got a reference, or kept one for longer
 }
 
 // errCorruptState is a state that Apply can't read: the node halts.

@@ -165,9 +165,11 @@ func (p *put) verdict() error {
 }
 
 // offer gives a piece to every owner. One whose queue stays full is waited for
-// up to lagMax, and then dropped while enough remain without it.
+// up to lagMax, and then dropped while enough remain without it; after
+// decideWithin it is dropped all the same: the put can't be held up for ever.
 func (p *put) offer(ctx context.Context, piece []byte) {
 	var late <-chan time.Time
+	var since time.Time
 	for _, s := range p.sends {
 		if s.gone() {
 			continue
@@ -178,7 +180,7 @@ func (p *put) offer(ctx context.Context, piece []byte) {
 		default:
 		}
 		if late == nil {
-			late = time.After(lagMax)
+			late, since = time.After(lagMax), time.Now()
 		}
 		for sent := false; !sent && !s.gone(); {
 			select {
@@ -188,8 +190,9 @@ func (p *put) offer(ctx context.Context, piece []byte) {
 				p.note(other)
 			case <-late:
 				late = time.After(lagMax)
-				if p.possibleWithout(s.to) {
+				if p.possibleWithout(s.to) || time.Since(since) >= decideWithin {
 					s.drop(errDropped)
+					p.failed[s.to] = errDropped
 				}
 			case <-ctx.Done():
 				return
@@ -218,6 +221,7 @@ func (p *put) note(s *send) {
 		return
 	}
 	p.got[s.to] = s.receipt
+	delete(p.failed, s.to)
 }
 
 // possible reports whether W owners of each ring have not failed.

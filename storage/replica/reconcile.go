@@ -24,17 +24,27 @@ const (
 
 // Status is how this node's part of the copies is.
 type Status struct {
-	Missing  int64 // owned and not held, after the last pass
-	Corrupt  int64 // held and failed a check
-	Checked  int64 // owned, in the last pass
-	Finished time.Time
+	Missing int64 // owned and not held, after the last pass
+	Corrupt int64 // held and failed a check
+	Checked int64 // owned, in the last pass
+	// Unsettled are commits that this node has applied and not looked after yet.
+	Unsettled int64
+	Finished  time.Time // of the last pass; zero before the first
 }
 
-// Status returns what the last pass found.
+// Settled reports whether this node was found to hold all that it owns.
+func (s Status) Settled() bool {
+	return !s.Finished.IsZero() && s.Missing == 0 && s.Corrupt == 0 && s.Unsettled == 0
+}
+
+// Status returns what the last pass found, and what has happened since.
 func (r *Replicator) Status() Status {
+	unsettled := r.commits.len()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.status
+	st := r.status
+	st.Unsettled = int64(unsettled)
+	return st
 }
 
 // SyncedFor is the version of the newest ring of which this node was found to
@@ -62,9 +72,13 @@ func (r *Replicator) OnCorrupt(cid storage.CID) {
 	}
 }
 
-// Run reconciles at once, when kicked, and every ten minutes, until ctx ends.
-// A pass that left something missing is repeated, ever less often.
+// Run reconciles at once, when kicked, and every ten minutes, and looks after
+// each commit in between, until ctx ends. A pass that left something missing is
+// repeated, ever less often.
 func (r *Replicator) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { r.settle(ctx) })
 	retry := retryFirst
 	for {
 		wait := reconcileEvery
@@ -78,16 +92,23 @@ func (r *Replicator) Run(ctx context.Context) {
 		} else {
 			retry = retryFirst
 		}
+		next := time.Now().Add(wait)
 		timer := time.NewTimer(wait)
-		for again := false; !again; {
+		for pass := false; !pass; {
 			select {
 			case <-ctx.Done():
 				timer.Stop()
 				return
 			case <-timer.C:
-				again = true
+				pass = true
 			case <-r.kick:
-				again = true
+				pass = true
+			case <-r.again:
+				if time.Until(next) > retry {
+					next = time.Now().Add(retry)
+					timer.Reset(retry)
+					retry = min(2*retry, retryMost)
+				}
 			case cid := <-r.corrupt:
 				r.refetch(ctx, cid)
 			}
@@ -170,6 +191,7 @@ func (p *pass) run() error {
 	}
 }
 
+// owns judges by the rings of the pass: its word of being synced is about them.
 func (p *pass) owns(cid storage.CID) bool {
 	id := p.r.o.Owner.id
 	return p.cur.Owns(id, cid) || p.next != nil && p.next.Owns(id, cid)

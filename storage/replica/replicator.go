@@ -32,7 +32,9 @@ type Replicator struct {
 	stragglers chan struct{}
 
 	kick    chan struct{}
+	again   chan struct{} // a copy could not be fetched: a pass, but no sooner than retries allow
 	corrupt chan storage.CID
+	commits commits
 	synced  atomic.Uint64 // newest ring of which this node holds its part
 
 	mu     sync.Mutex // protects status
@@ -42,7 +44,8 @@ type Replicator struct {
 // New returns a Replicator that has not looked at anything yet.
 func New(o Options) *Replicator {
 	r := &Replicator{
-		o: o, kick: make(chan struct{}, 1), corrupt: make(chan storage.CID, corruptMax),
+		o: o, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), corrupt: make(chan storage.CID, corruptMax),
+		commits:    commits{wake: make(chan struct{}, 1)},
 		stragglers: make(chan struct{}, stragglersMax),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
