@@ -150,6 +150,7 @@ func (f *Former) alone() (FormResult, error) {
 // met is what one round of hellos found.
 type met struct {
 	replies map[storage.NodeID]HelloReply // of blank nodes, by id, this one included
+	known   map[storage.NodeID]Candidate  // all that answered, members too
 	member  *Membership
 	failed  []string // address: reason
 }
@@ -160,7 +161,7 @@ func (f *Former) round(ctx context.Context) (FormResult, bool, error) {
 	promise := f.promise
 	f.mu.Unlock()
 	if m.member != nil {
-		return f.meetMember(*m.member, promise)
+		return f.meetMember(m, promise)
 	}
 	if f.o.Expect == 0 {
 		f.say("waiting for a member to join", "unreachable", strings.Join(m.failed, "; "))
@@ -187,7 +188,8 @@ func (f *Former) round(ctx context.Context) (FormResult, bool, error) {
 
 // meetMember decides what a member's existence means. To one who promised the
 // very set that became that cluster, it means that all have promised.
-func (f *Former) meetMember(m Membership, promise []storage.NodeID) (FormResult, bool, error) {
+func (f *Former) meetMember(found met, promise []storage.NodeID) (FormResult, bool, error) {
+	m := *found.member
 	if len(promise) > 0 && FoundedID(promise) != m.ClusterID {
 		return FormResult{}, false, &storage.Error{
 			Op: "cluster.Form", Kind: storage.KindConflict,
@@ -198,14 +200,11 @@ func (f *Former) meetMember(m Membership, promise []storage.NodeID) (FormResult,
 	if len(promise) > 0 {
 		founders := make([]Candidate, len(promise))
 		for i, id := range promise {
-			founders[i] = Candidate{ID: id}
-			if id == f.o.Self.ID {
-				founders[i] = f.o.Self
-			}
+			founders[i] = Candidate{ID: id, RPC: found.known[id].RPC}
 		}
 		return FormResult{Bootstrap: founders}, true, nil
 	}
-	return FormResult{Member: &m}, true, nil
+	return FormResult{Member: found.member}, true, nil
 }
 
 // agreed reports whether every founder waits for as many, sees exactly the same
@@ -273,8 +272,14 @@ func (f *Former) ask(ctx context.Context) met {
 	}
 	wg.Wait()
 	close(answers)
-	m := met{replies: map[storage.NodeID]HelloReply{f.o.Self.ID: f.Answer(HelloRequest{})}}
+	m := met{
+		replies: map[storage.NodeID]HelloReply{f.o.Self.ID: f.Answer(HelloRequest{})},
+		known:   map[storage.NodeID]Candidate{f.o.Self.ID: f.o.Self},
+	}
 	for a := range answers {
+		if a.err == nil {
+			m.known[a.reply.Self.ID] = a.reply.Self
+		}
 		switch {
 		case a.err != nil:
 			m.failed = append(m.failed, a.addr+": "+a.err.Error())

@@ -173,6 +173,8 @@ func (n *Node) status() peer.Status {
 	if index, hash, err := n.fsm.StateHash(); err == nil {
 		st.StateIndex, st.StateHash = index, hash
 	}
+	check := n.fsm.Checkpoint()
+	st.CheckIndex, st.CheckHash = check.Index, check.Hash
 	rs := n.replicas.Status()
 	st.Missing, st.Corrupt, st.SyncedRing = rs.Missing, rs.Corrupt, n.replicas.SyncedFor()
 	return st

@@ -46,6 +46,7 @@ const (
 	reasonDisk        = "disk_low"
 	reasonSkew        = "clock_skew"
 	reasonRingChange  = "ring_change" // copies are on their way to new owners
+	reasonDiverged    = "state_diverged"
 )
 
 // fatalReasons are those with which a node is not ready.
@@ -110,6 +111,7 @@ func (h *healthWatch) look(ctx context.Context) {
 			statuses[a.ID] = a.Value
 		}
 	}
+	n.compareStates(statuses)
 	reasons := h.conclude(statuses, len(book))
 	h.set(reasons, statuses)
 	if raft, ok := n.raft(); ok && ctx.Err() == nil && raft.IsLeader() && slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code == reasonSkew }) {
@@ -154,6 +156,7 @@ func (h *healthWatch) conclude(statuses map[storage.NodeID]peer.Status, members 
 	if skew := medianSkew(statuses); skew > skewMax || skew < -skewMax {
 		add(reasonSkew, skew.Milliseconds(), "this node's clock is off from the others'")
 	}
+	add(reasonDiverged, number64(n.proposer.frozen.Load()), "nodes disagree about the state and none has a majority: nothing is written")
 	if next != nil {
 		add(reasonRingChange, 1, fmt.Sprintf("ring %d is being filled", next.Version))
 	}
@@ -172,6 +175,13 @@ func (h *healthWatch) noTolerance(statuses map[storage.NodeID]peer.Status) int64
 		}
 	}
 	if len(voters) >= 2 && alive <= len(voters)/2+1 && (len(voters) == 2 || alive < len(voters)) {
+		return 1
+	}
+	return 0
+}
+
+func number64(b bool) int64 {
+	if b {
 		return 1
 	}
 	return 0

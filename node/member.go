@@ -35,7 +35,7 @@ type addressHints struct {
 func (h *addressHints) set(id storage.NodeID, addr string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.addr) < hintsMax {
+	if addr != "" && len(h.addr) < hintsMax {
 		h.addr[id] = addr
 	}
 }

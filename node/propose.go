@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringbin/cluster/peer"
@@ -49,6 +50,9 @@ type proposer struct {
 	send   func(ctx context.Context, to storage.NodeID, p peer.Pack) (peer.PackReply, error)
 	now    func() int64 // Unix milliseconds
 	logger *slog.Logger
+	// frozen stops all writing: the states of nodes differ, and no majority
+	// tells which one is right.
+	frozen atomic.Bool
 
 	mu      sync.Mutex // protects the fields below
 	waiting []*proposal
@@ -91,6 +95,9 @@ func newProposer(self storage.NodeID, fsm *meta.FSM, logger *slog.Logger) *propo
 // done, and KindUnknown when that cannot be said.
 func (p *proposer) propose(ctx context.Context, h meta.Header, c meta.Command) (meta.Result, error) {
 	const op = "node.propose"
+	if p.frozen.Load() {
+		return meta.Result{}, noLeader(op, errDiverged)
+	}
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
 	_, _ = rand.Read(h.ID[:])

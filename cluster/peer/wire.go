@@ -130,6 +130,8 @@ type Status struct {
 	SyncedRing  uint64         `cbor:"16,keyasint"` // the newest ring of which it holds its part
 	StateIndex  uint64         `cbor:"17,keyasint"`
 	StateHash   [32]byte       `cbor:"18,keyasint"`
+	CheckIndex  uint64         `cbor:"19,keyasint"` // the newest index that all nodes stop at to compare
+	CheckHash   [32]byte       `cbor:"20,keyasint"`
 }
 
 // held is an answer that there may be none of.

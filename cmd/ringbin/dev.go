@@ -200,15 +200,15 @@ func (d *devCluster) tell(out io.Writer) {
 		a := n.Addresses()
 		fmt.Fprintf(&b, "  n%d  http://%s   admin http://%s\n", i+1, a.HTTP, a.Admin)
 	}
-	last := d.nodes[len(d.nodes)-1].Addresses().HTTP
+	at := func(i int) string { return d.nodes[i%len(d.nodes)].Addresses().HTTP } // one line for each of three nodes
 	fmt.Fprintf(&b, "\n  account     %s (balance $%d.%02d to begin with)\n", d.state.Account, devBalance/100, devBalance%100)
 	fmt.Fprintf(&b, "  API key     %s\n\nTry:\n\n", d.state.Key)
 	fmt.Fprintf(&b, `  curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' -H 'Content-Type: text/plain' --data-binary '%[5]s' 'http://%[2]s/api/content?retention_months=1'
   curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' http://%[3]s/api/balance
-  curl -sS -w '\n' http://%[3]s/%[4]s.txt
+  curl -sS -w '\n' http://%[6]s/%[4]s.txt
 
 Ctrl-C stops it; the next start goes on with the same data.
-`, d.state.Key, d.nodes[0].Addresses().HTTP, last, storage.SumCID([]byte(hello)), hello)
+`, d.state.Key, at(0), at(1), storage.SumCID([]byte(hello)), hello, at(2))
 	_, _ = out.Write(b.Bytes()) // to the terminal
 }
 

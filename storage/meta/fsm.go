@@ -72,6 +72,14 @@ type state struct {
 	term   uint64
 	counts Counts
 	hash   [32]byte
+	check  Checkpoint
+}
+
+// Checkpoint is the state hash at an index that every node stops at: nodes that
+// are at different indexes compare these. Index 0: none since the start.
+type Checkpoint struct {
+	Index uint64
+	Hash  [32]byte
 }
 
 var _ raft.BatchingFSM = (*FSM)(nil)
@@ -210,7 +218,7 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 	was := f.state.Load()
 	t := f.newTx()
 	defer func() { _ = t.b.Close() }()
-	index, term := was.index, was.term
+	index, term, check := was.index, was.term, was.check
 	var results []applied
 	for _, l := range logs {
 		if l.Index <= was.index {
@@ -226,8 +234,8 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 		}
 		results = append(results, r...)
 		if l.Index%hashEvery == 0 {
-			hash := combine(t.hashes)
-			if err := t.b.Set(key(tableLocal).str(localHistory).u64(l.Index), hash[:], nil); err != nil {
+			check = Checkpoint{Index: l.Index, Hash: combine(t.hashes)}
+			if err := t.b.Set(key(tableLocal).str(localHistory).u64(l.Index), check.Hash[:], nil); err != nil {
 				return fmt.Errorf("record hash: %w", err)
 			}
 		}
@@ -238,7 +246,7 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 	if f.opts.OnCommitted != nil && len(t.committed) > 0 {
 		f.opts.OnCommitted(t.committed)
 	}
-	if err := f.commit(t, index, term); err != nil {
+	if err := f.commit(t, index, term, check); err != nil {
 		return err
 	}
 	f.pending.resolve(results)
@@ -250,7 +258,7 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 }
 
 // commit writes the batch and publishes the state after it.
-func (f *FSM) commit(t *tx, index, term uint64) error {
+func (f *FSM) commit(t *tx, index, term uint64, check Checkpoint) error {
 	at := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term)
 	if err := t.b.Set(local(localApplied), at, nil); err != nil {
 		return fmt.Errorf("applied index: %w", err)
@@ -266,7 +274,7 @@ func (f *FSM) commit(t *tx, index, term uint64) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	f.hashes, f.counts = t.hashes, t.counts
-	s := &state{cached: *t.cache, index: index, term: term, counts: t.counts, hash: combine(t.hashes)}
+	s := &state{cached: *t.cache, index: index, term: term, counts: t.counts, hash: combine(t.hashes), check: check}
 	s.time = t.time
 	f.state.Store(s)
 	return nil

@@ -36,6 +36,9 @@ func (f *FSM) StateHash() (index uint64, hash [32]byte, err error) {
 	return s.index, s.hash, nil
 }
 
+// Checkpoint returns the newest one since the start.
+func (f *FSM) Checkpoint() Checkpoint { return f.state.Load().check }
+
 // RecomputeStateHash reads the whole state and compares its hash with the one
 // that was kept: a difference is corruption of this node's disk.
 func (f *FSM) RecomputeStateHash(ctx context.Context) error {
