@@ -33,20 +33,34 @@ func (n *Node) clearSpool() error {
 	return nil
 }
 
-// spool writes a body of at most limit bytes to disk while hashing it. It need
-// not survive a crash: nothing was promised for it yet.
-func (n *Node) spool(body io.Reader, limit int64) (*spooled, error) {
+// spool writes a body of at most limit bytes to disk while hashing it; declared
+// is the size that the client announced, below 0 when it did not. It need not
+// survive a crash: nothing was promised for it yet.
+func (n *Node) spool(body io.Reader, limit, declared int64) (*spooled, error) {
 	const op = "node.spool"
-	if err := n.roomFor(limit); err != nil {
+	if declared > limit {
+		return nil, &storage.Error{
+			Op: op, Kind: storage.KindTooLarge, Code: "payload_too_large",
+			Details: map[string]any{"max_bytes": limit, "size_bytes": declared},
+		}
+	}
+	if declared < 0 {
+		declared = limit / spoolGuess
+	}
+	if err := n.roomFor(declared); err != nil {
 		return nil, err
 	}
 	s := &spooled{n: n, path: n.fs.PathJoin(n.dir.join(spoolDir), fmt.Sprintf("%d", spoolNames.Add(1)))}
 	f, err := n.fs.Create(s.path, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return nil, storage.E(op, storage.KindInternal, err)
+		return nil, storage.DiskError(op, err)
 	}
 	h := storage.NewHasher()
-	size, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(body, limit+1))
+	disk := &diskWriter{w: f}
+	size, err := io.Copy(io.MultiWriter(disk, h), io.LimitReader(body, limit+1))
+	if disk.err != nil {
+		err = storage.DiskError(op, disk.err)
+	}
 	if err == nil && size > limit {
 		err = &storage.Error{
 			Op: op, Kind: storage.KindTooLarge, Code: "payload_too_large", Details: map[string]any{"max_bytes": limit},
@@ -62,17 +76,34 @@ func (n *Node) spool(body io.Reader, limit int64) (*spooled, error) {
 	return s, nil
 }
 
-// roomFor refuses a spool when the disk has no room above the floor. A body of
-// unknown size may be as large as the limit; a hundredth of that must be there.
-func (n *Node) roomFor(limit int64) error {
+// spoolGuess is the part of the limit that a body of unknown size must find room for.
+const spoolGuess = 100
+
+// roomFor refuses a spool when the disk has no room for it above the floor.
+func (n *Node) roomFor(size int64) error {
+	floor := n.store.FloorBytes()
 	free, _, err := n.store.FreeBytes()
-	if err != nil || n.cfg.FreeFloorBytes < 0 {
+	if err != nil || floor == 0 {
 		return err
 	}
-	if free < n.cfg.FreeFloorBytes+limit/100 {
+	if free < floor+size {
 		return &storage.Error{Op: "node.spool", Kind: storage.KindFull, Code: "insufficient_storage"}
 	}
 	return nil
+}
+
+// diskWriter keeps the disk's own error apart from the body's.
+type diskWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (d *diskWriter) Write(p []byte) (int, error) {
+	n, err := d.w.Write(p)
+	if err != nil {
+		d.err = err
+	}
+	return n, err //nolint:wrapcheck // a writer hands errors on
 }
 
 func (s *spooled) open() (io.ReadCloser, error) {

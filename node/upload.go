@@ -136,7 +136,7 @@ func (s *Service) uploadNamed(ctx context.Context, c Caller, u *Upload) (UploadR
 // uploadUnnamed keeps a body on disk until it has a name, then sends it on.
 func (s *Service) uploadUnnamed(ctx context.Context, c Caller, u *Upload) (UploadResult, bool, error) {
 	head := &headReader{r: u.Body}
-	spooled, err := s.n.spool(head, s.Settings().MaxUploadBytes)
+	spooled, err := s.n.spool(head, s.Settings().MaxUploadBytes, u.ContentLength)
 	if err != nil {
 		return UploadResult{}, false, bodyError(head, err)
 	}

@@ -173,7 +173,7 @@ func (s *Store) unstage(path string) error {
 func (s *Store) writeTable(ctx context.Context, path string, cid CID, body io.Reader, m Mark) error {
 	f, err := s.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return E("storage.Put", KindInternal, err)
+		return DiskError("storage.Put", err)
 	}
 	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.dbOpts.MakeWriterOptions(tableLevel, s.db.TableFormat()))
 	if err := s.writeChunks(ctx, w, cid, body, m); err != nil {
@@ -182,7 +182,7 @@ func (s *Store) writeTable(ctx context.Context, path string, cid CID, body io.Re
 	}
 	// Close writes the table's end and syncs the file.
 	if err := w.Close(); err != nil {
-		return E("storage.Put", KindInternal, err)
+		return DiskError("storage.Put", err)
 	}
 	return nil
 }
@@ -204,7 +204,7 @@ func (s *Store) writeChunks(ctx context.Context, w *sstable.Writer, cid CID, bod
 		}
 		key := s.lay.key(cid, i)
 		if err := w.Set(key, appendSeal(key, buf[:n])); err != nil {
-			return E("storage.Put", KindInternal, err)
+			return DiskError("storage.Put", err)
 		}
 	}
 	if err := v.verdict(); err != nil {
@@ -212,7 +212,7 @@ func (s *Store) writeChunks(ctx context.Context, w *sstable.Writer, cid CID, bod
 	}
 	key, value := s.header(cid, m, nil)
 	if err := w.Set(key, value); err != nil {
-		return E("storage.Put", KindInternal, err)
+		return DiskError("storage.Put", err)
 	}
 	return nil
 }
@@ -236,7 +236,7 @@ func (s *Store) publish(cid CID, m Mark, commit func(remark bool) error) (BlobIn
 		return BlobInfo{}, err
 	}
 	if err := commit(ok || !unmarked); err != nil {
-		return BlobInfo{}, E("storage.Put", KindInternal, err)
+		return BlobInfo{}, DiskError("storage.Put", err)
 	}
 	if !ok {
 		s.counts.add(1, cid.Size())

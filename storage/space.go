@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -51,6 +52,15 @@ func (w *spaceWatch) bytes(total int64) int64 {
 		return w.floor
 	}
 	return max(total/100*floorPercent, floorBytesMin)
+}
+
+// DiskError is what a failed write to disk means: a volume that filled up under
+// it is KindFull, everything else a fault of ours.
+func DiskError(op string, err error) *Error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &Error{Op: op, Kind: KindFull, Code: "insufficient_storage", Err: err}
+	}
+	return E(op, KindInternal, err)
 }
 
 // admit refuses a write that would take the volume below its floor.
