@@ -15,7 +15,6 @@ import (
 const (
 	lookEvery   = 5 * time.Second
 	lookTimeout = 2 * time.Second
-	skewMax     = 2 * time.Second // a node whose clock is off by more is not ready and must not lead
 )
 
 // Health is how a node and its cluster are.
@@ -94,14 +93,7 @@ func (h *healthWatch) look(ctx context.Context) {
 		}
 	}
 	asking, cancel := context.WithTimeout(ctx, lookTimeout)
-	answers := peer.FanOut(asking, ids, len(ids), func(ctx context.Context, id storage.NodeID) (peer.Status, error) {
-		before := time.Now()
-		st, err := n.peers.Status(ctx, id)
-		// The peer read its clock about half a round trip ago.
-		st.Clock += time.Since(before).Milliseconds() / 2
-		st.Clock -= time.Now().UnixMilli() // from here on: how far ahead of ours it is
-		return st, err
-	})
+	answers := n.askStatus(asking, ids)
 	cancel()
 	own := n.status()
 	own.Clock = 0

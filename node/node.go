@@ -192,6 +192,7 @@ func (n *Node) openPeers() error {
 		return r, ok
 	}
 	n.proposer.send = n.peers.Propose
+	n.proposer.stamp = n.stamp
 	n.steward = newSteward(n, n.logger)
 	id := n.dir.identity()
 	for peerID, addr := range id.Peers {

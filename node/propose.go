@@ -49,6 +49,7 @@ type proposer struct {
 	raft   func() (raftLog, bool)
 	send   func(ctx context.Context, to storage.NodeID, p peer.Pack) (peer.PackReply, error)
 	now    func() int64 // Unix milliseconds
+	stamp  func(ctx context.Context) int64
 	logger *slog.Logger
 	// frozen stops all writing: the states of nodes differ, and no majority
 	// tells which one is right.
@@ -366,7 +367,7 @@ func (p *proposer) commit(ctx context.Context, rounds []*round) {
 	if len(live) == 0 {
 		return
 	}
-	index, err := raft.Apply(ctx, meta.Pack(p.now(), commands))
+	index, err := raft.Apply(ctx, meta.Pack(p.stamp(ctx), commands))
 	answer(live, roundResult{index: index, err: err})
 	if err == nil && len(p.rounds) == 0 {
 		raft.Poke(index)

@@ -1,0 +1,75 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"ringbin/cluster/peer"
+	"ringbin/storage"
+)
+
+// Limits of clocks.
+const (
+	skewMax = 2 * time.Second // a node whose clock is off by more is not ready and must not lead
+	// jumpMax is how far a leader may move FSM time on by its own clock alone.
+	// Further than that, after a pause or with a clock that is wrong, a majority
+	// of the voters has to agree: what has expired by mistake does not come back.
+	jumpMax = 10 * time.Minute
+)
+
+// stamp is the time that a leader puts on an entry, in Unix milliseconds. A
+// jump that the voters do not confirm is not made: FSM time stands still, and
+// with it expiry, until another node leads.
+func (n *Node) stamp(ctx context.Context) int64 {
+	now, fsm := time.Now().UnixMilli(), n.fsm.Now()
+	if fsm == 0 || now-fsm <= jumpMax.Milliseconds() || n.clockConfirmed(ctx) {
+		return now
+	}
+	n.logger.Error("clock is far ahead of the cluster's time, and the voters do not confirm it", "ahead", time.Duration(now-fsm)*time.Millisecond)
+	return fsm
+}
+
+// clockConfirmed reports whether a majority of voters, this node included,
+// tells its time, and this node's clock is no further from their median than
+// skewMax.
+func (n *Node) clockConfirmed(ctx context.Context) bool {
+	raft, ok := n.raft()
+	if !ok {
+		return false
+	}
+	voters := raft.Voters()
+	others := slices.DeleteFunc(slices.Clone(voters), func(id storage.NodeID) bool { return id == n.self() })
+	asking, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	ahead := []int64{0}
+	for _, a := range n.askStatus(asking, others) {
+		if a.Err == nil {
+			ahead = append(ahead, a.Value.Clock)
+		}
+	}
+	if len(ahead) <= len(voters)/2 {
+		return false
+	}
+	return medianAgrees(ahead)
+}
+
+// medianAgrees judges by how many milliseconds each clock, this node's 0 among
+// them, is ahead. Of two that differ nobody can tell which one is right.
+func medianAgrees(ahead []int64) bool {
+	slices.Sort(ahead)
+	lower, upper := ahead[(len(ahead)-1)/2], ahead[len(ahead)/2]
+	return max(lower, -lower, upper, -upper) <= skewMax.Milliseconds()
+}
+
+// askStatus asks nodes how they are. Clock in the answers is how many
+// milliseconds the other's clock is ahead of this node's.
+func (n *Node) askStatus(ctx context.Context, ids []storage.NodeID) []peer.Answer[peer.Status] {
+	return peer.FanOut(ctx, ids, len(ids), func(ctx context.Context, id storage.NodeID) (peer.Status, error) {
+		before := time.Now()
+		st, err := n.peers.Status(ctx, id)
+		// The peer read its clock about half a round trip ago.
+		st.Clock += time.Since(before).Milliseconds()/2 - time.Now().UnixMilli()
+		return st, err
+	})
+}
