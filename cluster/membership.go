@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -45,15 +46,21 @@ func (r *Raft) Voters() []storage.NodeID {
 
 // Bootstrap writes the first configuration into a blank log. Every one of the
 // founders may do so: it is the same one, and only votes make a leader.
+// KindConflict: the log is not blank any more. Another founder has asked for a
+// vote already, and its entries, with the same configuration, are to come.
 func (r *Raft) Bootstrap(ids []storage.NodeID) error {
 	var c raft.Configuration
 	for _, id := range ids {
 		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
 	}
-	if err := r.raft.BootstrapCluster(c).Error(); err != nil {
+	err := r.raft.BootstrapCluster(c).Error()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrCantBootstrap):
 		return storage.E("cluster.Bootstrap", storage.KindConflict, err)
 	}
-	return nil
+	return storage.E("cluster.Bootstrap", storage.KindInternal, err)
 }
 
 // AddNonvoter adds a member that replicates and does not vote. Leader only.

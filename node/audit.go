@@ -60,8 +60,13 @@ func (n *Node) IsLeader() bool {
 // of all that it has applied.
 func (n *Node) Settled() bool { return n.replicas.Status().Settled() }
 
-// RingChanging reports whether a next ring is being filled.
-func (n *Node) RingChanging() bool {
-	_, next := n.fsm.Ring()
-	return next != nil
+// InRing reports whether the ring that holds has this node, and no other one
+// is being filled.
+func (n *Node) InRing() bool {
+	cur, next := n.fsm.Ring()
+	if cur == nil || next != nil {
+		return false
+	}
+	_, in := cur.Node(n.self())
+	return in
 }

@@ -93,9 +93,9 @@ func (n *Node) becomeMember(ctx context.Context, raft *cluster.Raft) error {
 	if err := n.keepHints(); err != nil {
 		return err
 	}
-	// Another founder may have won an election and sent this node the first
-	// entries meanwhile: the same configuration, already in the log.
-	if err := raft.Bootstrap(ids); err != nil && !raft.HasState() {
+	// Another founder may have asked for this node's vote meanwhile, or sent it
+	// the first entries: the same configuration then comes with those.
+	if err := raft.Bootstrap(ids); err != nil && storage.KindOf(err) != storage.KindConflict {
 		return err
 	}
 	return n.setCluster(cluster.FoundedID(ids))

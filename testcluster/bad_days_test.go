@@ -40,10 +40,11 @@ func startLoad(t *testing.T, c *testcluster.Cluster, key string) *load {
 					size = 300 << 10 // several chunks, stored as a file of its own
 				}
 				b := content(uint64(w)<<16|uint64(i), size)
-				if _, err := c.PutUntil(ctx, w+i, key, b, 30); err != nil {
-					if ctx.Err() != nil {
-						return nil
-					}
+				_, err := c.PutUntil(ctx, w+i, key, b, 30)
+				if ctx.Err() != nil {
+					return nil // stopped: whatever came of this one
+				}
+				if err != nil {
 					return err
 				}
 				l.acks.Add(1)
@@ -90,7 +91,7 @@ func reading(t *testing.T, c *testcluster.Cluster, i int, cid storage.CID) (stop
 	reads := 0
 	g.Go(func() error {
 		for ; ctx.Err() == nil; reads++ {
-			if _, err := c.Client(i, "").Get(cid); err != nil {
+			if _, err := c.Client(i, "").Get(cid); err != nil { //nolint:contextcheck // each request has its own time
 				return err
 			}
 		}

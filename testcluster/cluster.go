@@ -280,8 +280,8 @@ func (c *Cluster) WaitLeader() int {
 	return leader
 }
 
-// WaitConverged returns once all running nodes have one state at one index and
-// no owner misses a copy.
+// WaitConverged returns once all running nodes have one state at one index,
+// have their places in the ring, and no owner misses a copy.
 func (c *Cluster) WaitConverged() {
 	c.tb.Helper()
 	c.waitFor(convergeWait, "convergence", c.converged)
@@ -297,7 +297,7 @@ func (c *Cluster) converged() bool {
 			continue
 		}
 		at, h, err := n.StateHash()
-		if err != nil || !n.Settled() || n.RingChanging() {
+		if err != nil || !n.Settled() || !n.InRing() {
 			return false
 		}
 		if first {
