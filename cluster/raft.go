@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -81,7 +81,7 @@ type Raft struct {
 // nothing until it is bootstrapped or a leader adds it.
 func OpenRaft(o Options) (*Raft, error) {
 	const op = "cluster.OpenRaft"
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := storage.MkdirAllDurably(vfs.Default, o.Dir); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
 	r := &Raft{opts: o}
@@ -142,6 +142,11 @@ func (r *Raft) openStores() error {
 	cache, err := raft.NewLogCache(logCacheEntries, bolt)
 	if err != nil {
 		return errors.Join(fmt.Errorf("open raft log: %w", err), bolt.Close())
+	}
+	// bbolt syncs its file and not the entry that names it: a vote or an ack
+	// must not go with the directory.
+	if err := storage.SyncDir(vfs.Default, r.opts.Dir); err != nil {
+		return errors.Join(err, bolt.Close())
 	}
 	r.bolt, r.logs, r.snaps = bolt, cache, snaps
 	if r.hasState, err = raft.HasExistingState(r.logs, r.bolt, r.snaps); err != nil {

@@ -62,7 +62,7 @@ func openDataDir(fs vfs.FS, path string) (*dataDir, error) {
 	if path == "" {
 		return nil, storage.Invalid(op, "", "data-dir", "required")
 	}
-	if err := fs.MkdirAll(path, 0o700); err != nil {
+	if err := storage.MkdirAllDurably(fs, path); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
 	lock, err := fs.Lock(fs.PathJoin(path, lockFile))

@@ -38,9 +38,9 @@ func RenameDurably(fs vfs.FS, from, to string) error {
 	return SyncDir(fs, fs.PathDir(to))
 }
 
-// mkdirAllDurably makes a directory and what is missing above it, and returns
+// MkdirAllDurably makes a directory and what is missing above it, and returns
 // once all of that survives power loss.
-func mkdirAllDurably(fs vfs.FS, dir string) error {
+func MkdirAllDurably(fs vfs.FS, dir string) error {
 	// The entry of dir itself is synced even if it is there: whoever made it
 	// may have ended before its sync.
 	parents := []string{fs.PathDir(dir)}

@@ -137,7 +137,7 @@ func (o StoreOptions) withDefaults() StoreOptions {
 // prepare makes the directories. The database is first made under another
 // name, and renamed when it is whole: a half-made one never opens again.
 func (s *Store) prepare(dir string) error {
-	if err := mkdirAllDurably(s.fs, dir); err != nil {
+	if err := MkdirAllDurably(s.fs, dir); err != nil {
 		return err
 	}
 	if err := s.fs.RemoveAll(s.staging); err != nil && !isNotExist(err) {

@@ -44,8 +44,8 @@ const (
 // prepare returns the name of the database in use, and removes what a crash
 // left of others.
 func (f *FSM) prepare() (string, error) {
-	if err := f.fs.MkdirAll(f.dir, 0o700); err != nil {
-		return "", fmt.Errorf("make %s: %w", f.dir, err)
+	if err := storage.MkdirAllDurably(f.fs, f.dir); err != nil {
+		return "", err
 	}
 	name, err := f.active()
 	if err != nil {
