@@ -56,15 +56,22 @@ func (s *Service) AdmitCaller(c Caller) (Rate, error) {
 
 // AdmitAddr does so for requests with no or refused credentials, per IPv4 address or IPv6 /64.
 func (s *Service) AdmitAddr(a netip.Addr) (Rate, error) {
+	return admit(s.rates.addrs, bucketOf(a), s.Settings().RateIPPerMinute, "ip")
+}
+
+// bucketOf names the bucket of an address.
+func bucketOf(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
-	id := a.String()
 	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			id = p.String()
+		if p, err := a.Prefix(ipv6Bits); err == nil {
+			return p.String()
 		}
 	}
-	return admit(s.rates.addrs, id, s.Settings().RateIPPerMinute, "ip")
+	return a.String()
 }
+
+// ipv6Bits is what one customer has of an IPv6 address: the rest is theirs to vary.
+const ipv6Bits = 64
 
 func admit(cache *otter.Cache[string, *bucket], id string, limit int64, scope string) (Rate, error) {
 	if limit <= 0 {
