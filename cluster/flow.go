@@ -91,13 +91,30 @@ func (g *flow) push(path []int) {
 	}
 }
 
-// augment sends one unit along a cheapest path, and reports whether there was
-// one. Costs may be negative on reverse edges, cycles never are: the queue form
-// of Bellman and Ford's algorithm.
+// augment sends what it can along cheapest paths, and reports whether there was
+// one. Costs are 0 and 1, so that few lengths of paths occur: each takes few
+// calls.
 func (g *flow) augment(source, sink int) bool {
-	const far = 1 << 30
+	a := augmentation{
+		flow: g, sink: sink, dist: g.distances(source),
+		arc: make([]int, len(g.out)), passed: make([]bool, len(g.out)),
+	}
+	if a.dist[sink] == far {
+		return false
+	}
+	for a.send(source) {
+	}
+	return true
+}
+
+// far is the distance of what can't be reached.
+const far = 1 << 30
+
+// distances are the costs of the cheapest paths from source. Costs may be
+// negative on reverse edges, cycles never are: the queue form of Bellman and
+// Ford's algorithm.
+func (g *flow) distances(source int) []int {
 	dist := make([]int, len(g.out))
-	via := make([]int, len(g.out))
 	queued := make([]bool, len(g.out))
 	for i := range dist {
 		dist[i] = far
@@ -112,19 +129,40 @@ func (g *flow) augment(source, sink int) bool {
 			if g.cap[e] == 0 || dist[v]+g.cost[e] >= dist[w] {
 				continue
 			}
-			dist[w], via[w] = dist[v]+g.cost[e], e
+			dist[w] = dist[v] + g.cost[e]
 			if !queued[w] {
 				queued[w] = true
 				queue = append(queue, w)
 			}
 		}
 	}
-	if dist[sink] == far {
-		return false
+	return dist
+}
+
+// augmentation is a search for paths of one length.
+type augmentation struct {
+	*flow
+	sink   int
+	dist   []int
+	arc    []int  // of each vertex, the first edge that may still lead to the sink
+	passed []bool // vertices of the path so far: there are circles that cost nothing
+}
+
+// send sends one unit from a vertex to the sink, if there is a path for it.
+func (a *augmentation) send(v int) bool {
+	if v == a.sink {
+		return true
 	}
-	for v := sink; v != source; v = g.to[via[v]^1] {
-		g.cap[via[v]]--
-		g.cap[via[v]^1]++
+	a.passed[v] = true
+	defer func() { a.passed[v] = false }()
+	for ; a.arc[v] < len(a.out[v]); a.arc[v]++ {
+		e := a.out[v][a.arc[v]]
+		w := a.to[e]
+		if a.cap[e] > 0 && !a.passed[w] && a.dist[w] == a.dist[v]+a.cost[e] && a.send(w) {
+			a.cap[e]--
+			a.cap[e^1]++
+			return true
+		}
 	}
-	return true
+	return false
 }

@@ -105,8 +105,9 @@ func (m *Mux) handshake(raw net.Conn) {
 		_ = raw.Close()
 		return
 	}
+	// A protocol that nobody serves yet must not keep the places of the others.
 	l := m.lanes[conn.ConnectionState().NegotiatedProtocol]
-	if l == nil || !l.offer(m.ctx, conn) {
+	if l == nil || !l.offer(ctx, conn) {
 		_ = conn.Close()
 	}
 }

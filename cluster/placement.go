@@ -56,6 +56,7 @@ func Place(cur *storage.Ring, nodes []storage.RingNode, copies int) (storage.Rin
 	if copies < 1 || copies > len(able) {
 		return storage.Ring{}, storage.E(op, storage.KindInvalid, fmt.Errorf("%d copies on %d nodes", copies, len(able)))
 	}
+	able = scaled(able)
 	z := newZones(able, copies)
 	quota := z.quotas(able, copies, loadsOf(cur, able))
 	owners := assign(able, z, quota, copies, keepable(cur, able))
@@ -208,12 +209,8 @@ func weightOf(weights []uint64, of []int) uint64 {
 	return sum
 }
 
-// mulDiv is total*weight/sum, rounded down. Capacities are scaled so that no
-// product overflows: a share only needs a dozen bits.
+// mulDiv is total*weight/sum, rounded down. Weights were scaled: no product overflows.
 func mulDiv(total int, weight, sum uint64) int {
-	for sum >= 1<<48 {
-		sum, weight = sum>>1, weight>>1
-	}
 	if sum == 0 {
 		return 0
 	}
@@ -221,10 +218,29 @@ func mulDiv(total int, weight, sum uint64) int {
 }
 
 func exactRest(total int, weight, sum uint64) bool {
-	for sum >= 1<<48 {
-		sum, weight = sum>>1, weight>>1
-	}
 	return sum != 0 && uint64(total)*weight%sum != 0
+}
+
+// weightMax bounds the weights that shares are computed with: their sum over
+// all nodes that a ring may have, times the places, stays below 2^63.
+const weightMax = 1 << 32
+
+// scaled returns the nodes with capacities up to weightMax in the same
+// proportions; none that has any falls to 0.
+func scaled(nodes []storage.RingNode) []storage.RingNode {
+	most := uint64(0)
+	for _, n := range nodes {
+		most = max(most, n.Capacity)
+	}
+	shift := 0
+	for most>>shift > weightMax {
+		shift++
+	}
+	nodes = slices.Clone(nodes)
+	for i := range nodes {
+		nodes[i].Capacity = max(1, nodes[i].Capacity>>shift)
+	}
+	return nodes
 }
 
 // loadsOf counts the places that each node has in a ring.

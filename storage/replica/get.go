@@ -134,6 +134,9 @@ func (g *get) Read(p []byte) (int, error) {
 	if g.offset == g.end {
 		return 0, g.whole()
 	}
+	if len(p) == 0 {
+		return 0, nil
+	}
 	for {
 		if g.reader == nil {
 			return 0, io.ErrClosedPipe

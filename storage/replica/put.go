@@ -17,6 +17,7 @@ const (
 	piecesQueued  = 8                // of each owner: 2 MiB that it may lag behind
 	lagMax        = 5 * time.Second  // an owner that takes nothing for so long is dropped, while W remain
 	decideWithin  = 10 * time.Second // after the body's end: W receipts, or an error
+	lateWithin    = 30 * time.Second // after the answer: what a late copy still has to take is little
 	stragglersMax = 256              // puts whose last copies are still on their way
 )
 
@@ -53,7 +54,7 @@ func (r *Replicator) Put(ctx context.Context, cid storage.CID, body io.Reader) (
 	}
 	r.wg.Go(func() {
 		defer unbind()
-		p.await(sendCtx, r.stragglers)
+		p.await(sendCtx, r.stragglers, stop)
 		stop(nil)
 	})
 	return receipts, err
@@ -312,8 +313,9 @@ func (p *put) abort(err error) {
 	}
 }
 
-// await lets late copies land, a bounded number at a time.
-func (p *put) await(ctx context.Context, places chan struct{}) {
+// await lets late copies land, a bounded number at a time and for a bounded
+// time: a node that is frozen would hold its place for ever.
+func (p *put) await(ctx context.Context, places chan struct{}, stop context.CancelCauseFunc) {
 	settled := func() bool { return len(p.got)+len(p.failed) == len(p.sends) }
 	if p.collect(); settled() {
 		return
@@ -322,12 +324,16 @@ func (p *put) await(ctx context.Context, places chan struct{}) {
 	case places <- struct{}{}:
 		defer func() { <-places }()
 	default:
-		p.abort(errDropped)
+		stop(errDropped)
 	}
+	late := time.NewTimer(lateWithin)
+	defer late.Stop()
 	for !settled() {
 		select {
 		case s := <-p.done:
 			p.note(s)
+		case <-late.C:
+			stop(errDropped)
 		case <-ctx.Done():
 			p.abort(context.Cause(ctx))
 			p.note(<-p.done)

@@ -117,9 +117,12 @@ func (r *Replicator) Run(ctx context.Context) {
 	}
 }
 
+// refetch replaces a copy that failed its check. One that has no good copy to
+// replace it yet counts as missing, and a pass tries again.
 func (r *Replicator) refetch(ctx context.Context, cid storage.CID) {
-	if err := r.pull(ctx, cid); err != nil {
+	if err := r.pull(ctx, cid); err != nil && ctx.Err() == nil {
 		r.o.Logger.Error("a corrupt copy has no good one to replace it yet", "cid", cid.String(), "err", err)
+		r.failed()
 	}
 }
 
