@@ -17,13 +17,14 @@ import (
 
 // New makes the HTTP faces of a node.
 func New(s *node.Service) node.Handlers {
-	return node.Handlers{Public: newFront(s, publicRoutes(s)), Admin: adminRoutes(s)}
+	public := newFront(s, publicRoutes(s))
+	return node.Handlers{Public: public, Admin: adminRoutes(s, public.before(hashbin.NewOperator(s)))}
 }
 
 // publicRoutes are the dialects' and the node's own, on one root.
 func publicRoutes(s *node.Service) http.Handler {
 	rt := hashbin.New(s)
-	for path, h := range healthRoutes(s) {
+	for path, h := range healthRoutes(s, codesOnly) {
 		rt.Handle(http.MethodGet, path, func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
 			return h(w, r)
 		})
@@ -40,8 +41,24 @@ func publicRoutes(s *node.Service) http.Handler {
 
 type plainHandler func(w http.ResponseWriter, r *http.Request) error
 
+// codesOnly is how a node is, as anybody may know it: texts and numbers tell of
+// the cluster's inside and stay on the admin port.
+func codesOnly(h node.Health) any {
+	codes := make([]string, 0, len(h.Reasons))
+	for _, r := range h.Reasons {
+		codes = append(codes, r.Code)
+	}
+	return struct {
+		Status  string   `json:"status"`
+		Ready   bool     `json:"ready"`
+		Reasons []string `json:"reasons"`
+	}{h.Status, h.Ready, codes}
+}
+
+func inFull(h node.Health) any { return h }
+
 // healthRoutes tell supervisors, balancers and people how the node is.
-func healthRoutes(s *node.Service) map[string]plainHandler {
+func healthRoutes(s *node.Service, render func(node.Health) any) map[string]plainHandler {
 	health := func(ready bool, w http.ResponseWriter, v any) error {
 		w.Header().Set("Cache-Control", "no-store")
 		if ready {
@@ -60,21 +77,23 @@ func healthRoutes(s *node.Service) map[string]plainHandler {
 		},
 		"/healthz": func(w http.ResponseWriter, _ *http.Request) error {
 			h := s.Health()
-			return health(h.Ready, w, h)
+			return health(h.Ready, w, render(h))
 		},
 	}
 }
 
-// adminRoutes are for the operator's own network: there is no authentication.
-func adminRoutes(s *node.Service) http.Handler {
+// adminRoutes are for the operator's own network: there is no authentication,
+// but for the operator's endpoints, which can change things.
+func adminRoutes(s *node.Service, operator http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("/api/admin/", operator)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Metrics(), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	for path, h := range healthRoutes(s) {
+	for path, h := range healthRoutes(s, inFull) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { _ = h(w, r) })
 	}
 	return mux

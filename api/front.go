@@ -21,7 +21,7 @@ const requestsMax = 4096
 // requestIDMax is the length of a client's own request id.
 const requestIDMax = 64
 
-// front is what every public request passes on its way to a dialect.
+// front is what every request to a dialect passes on its way.
 type front struct {
 	next    http.Handler
 	logger  *slog.Logger
@@ -31,6 +31,13 @@ type front struct {
 
 func newFront(s *node.Service, next http.Handler) *front {
 	return &front{next: next, logger: s.Logger(), numbers: newNumbers(s.Metrics()), places: make(chan struct{}, requestsMax)}
+}
+
+// before is the same front, numbers and places included, before other routes.
+func (f *front) before(next http.Handler) *front {
+	other := *f
+	other.next = next
+	return &other
 }
 
 // ServeHTTP runs one request: it gets an id, its deadlines follow its pace, and

@@ -119,12 +119,9 @@ func wellFormed(secret string) bool {
 }
 
 // AuthenticateOperator checks the operator's token, in constant time.
-// KindNotFound (endpoint_not_found) when the admin API is switched off.
 func (s *Service) AuthenticateOperator(_ context.Context, token string) (Caller, error) {
 	const op = "node.AuthenticateOperator"
 	switch {
-	case !s.Settings().AdminAPI:
-		return Caller{}, &storage.Error{Op: op, Kind: storage.KindNotFound, Code: "endpoint_not_found"}
 	case token == "":
 		return Caller{}, unauthenticated(op, "auth_missing")
 	case !s.n.trust.CheckAdminToken(token):

@@ -64,13 +64,13 @@ func reasons(t *testing.T, c *testcluster.Cluster, i int) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var h struct{ Reasons []struct{ Code string } }
+	var h struct{ Reasons []string }
 	if err := a.JSON(&h); err != nil {
 		t.Fatal(err)
 	}
 	codes := map[string]bool{}
 	for _, r := range h.Reasons {
-		codes[r.Code] = true
+		codes[r] = true
 	}
 	return codes
 }

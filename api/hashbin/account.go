@@ -176,16 +176,21 @@ func (d *dialect) calculateBody(w http.ResponseWriter, r *http.Request, _ httpro
 func (d *dialect) calculateQuery(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
 	d.listed(w, r)
 	query := r.URL.Query()
-	var q wish
-	for name, at := range map[string]**int64{"size_bytes": &q.size, "retention_months": &q.months, "retention_days": &q.days} {
+	var faults []web.Fault
+	integer := func(name string) *int64 {
 		if !query.Has(name) {
-			continue
+			return nil
 		}
 		n, err := strconv.ParseInt(query.Get(name), 10, 64)
 		if err != nil {
-			return storage.Invalid("hashbin.calculate", "invalid_parameter", name, "must be an integer")
+			faults = append(faults, web.Fault{Field: name, Want: "must be an integer"})
+			return nil
 		}
-		*at = &n
+		return &n
+	}
+	q := wish{integer("size_bytes"), integer("retention_months"), integer("retention_days")}
+	if err := web.Faults("hashbin.calculate", web.CodeInvalidParameter, faults...); err != nil {
+		return err
 	}
 	return d.calculate(w, q)
 }

@@ -30,9 +30,13 @@ func (d *dialect) asCaller(h callerHandler) web.Handler {
 	}
 }
 
-// asOperator answers requests that carry the operator's token.
+// asOperator answers requests that carry the operator's token. On the public
+// port the endpoints may be switched off: then they are unknown to everybody.
 func (d *dialect) asOperator(h callerHandler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+		if !d.private && !d.s.Settings().AdminAPI {
+			return &storage.Error{Op: "hashbin.asOperator", Kind: storage.KindNotFound, Code: web.CodeEndpointNotFound}
+		}
 		d.listed(w, r)
 		token := bearer(r)
 		if token == "" {

@@ -1,6 +1,7 @@
 package hashbin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -131,6 +132,10 @@ func (d *dialect) extend(w http.ResponseWriter, r *http.Request, p httprouter.Pa
 	}
 	got, again, err := d.s.Extend(r.Context(), c, cid, days, idem)
 	if err != nil {
+		if e, ok := errors.AsType[*storage.Error](err); ok && e.Field == "days" && !in.Has("days") {
+			// The fault is named after the member that was sent.
+			return storage.Invalid(e.Op, e.Code, "additional_months", fmt.Sprint(e.Details["days"]))
+		}
 		return err
 	}
 	replayed(w, again)

@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"net/http"
 
+	"ringbin/api/web"
 	"ringbin/node"
 	"ringbin/storage"
 )
@@ -101,10 +102,10 @@ func (f *formBody) field(part *multipart.Part) error {
 	case err != nil:
 		return formFault(err)
 	case len(b) > fieldMax:
-		return &storage.Error{
-			Op: "hashbin.form", Kind: storage.KindTooLarge, Code: "payload_too_large",
-			Details: map[string]any{"max_bytes": fieldMax, "field": part.FormName()},
-		}
+		name := part.FormName()
+		details := map[string]any{name: "at most 64 KiB"} // first: the part may be called max_bytes
+		details["max_bytes"] = fieldMax
+		return &storage.Error{Op: "hashbin.form", Kind: storage.KindTooLarge, Code: "payload_too_large", Field: name, Details: details}
 	case part.FormName() == "retention_months":
 		return f.keep.addMonths(string(b))
 	}
@@ -133,7 +134,8 @@ func (f *formBody) after(u *node.Upload) error {
 	}
 	u.ContentType = f.typ
 	if u.Idem != nil {
-		u.Idem.Request += " " + f.typ
+		mediaType, _ := web.MediaType(f.typ)
+		u.Idem.Request += " " + mediaType
 	}
 	var err error
 	u.Days, err = f.keep.days()

@@ -25,6 +25,9 @@ var OpenAPI []byte
 // dialect answers HashBin's requests on one node.
 type dialect struct {
 	s *node.Service
+	// private: the routes are on the admin port, where the operator's
+	// endpoints can't be switched off.
+	private bool
 }
 
 // New returns the routes of HashBin: all of /api/ that is no other dialect's,
@@ -34,6 +37,15 @@ func New(s *node.Service) *web.Router {
 	rt := web.NewRouter(node.APIHashBin, WriteError, d.options)
 	d.accountRoutes(rt)
 	d.contentRoutes(rt)
+	d.operatorRoutes(rt)
+	return rt
+}
+
+// NewOperator returns the operator's endpoints alone, for the admin port: what
+// was switched off on the public port can be switched on again there.
+func NewOperator(s *node.Service) *web.Router {
+	d := &dialect{s: s, private: true}
+	rt := web.NewRouter(node.APIHashBin, WriteError, d.options)
 	d.operatorRoutes(rt)
 	return rt
 }

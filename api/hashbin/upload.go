@@ -142,7 +142,11 @@ func (d *dialect) uploadSecondForm(w http.ResponseWriter, r *http.Request, c nod
 	keep := retentionWishes{}
 	keep.add(retentionDays(r.Header, false, &f))
 	identityOnly(r.Header, &f)
-	u.Idem = uploadIdempotency(r, "second "+u.ContentType, &f)
+	form := "second " + mediaType
+	if mediaType == formType {
+		form = "second" // a form's boundary differs each time; the content's own type is added after the body
+	}
+	u.Idem = uploadIdempotency(r, form, &f)
 	if err := f.err(); err != nil {
 		return err
 	}

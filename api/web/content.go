@@ -74,15 +74,22 @@ func saneRange(header string, size int64) string {
 		return header
 	}
 	var kept []string
+	dropped := false
 	for spec := range strings.SplitSeq(specs, ",") {
+		spec = strings.TrimSpace(spec)
 		first, last, found := strings.Cut(spec, "-")
 		n, err := strconv.ParseInt(strings.TrimSpace(last), 10, 64)
-		if found && strings.TrimSpace(first) == "" && err == nil && n == 0 {
-			continue
+		switch {
+		case spec == "": // an empty element of a list says nothing
+		case found && strings.TrimSpace(first) == "" && err == nil && n == 0:
+			dropped = true
+		default:
+			kept = append(kept, spec)
 		}
-		kept = append(kept, spec)
 	}
 	switch {
+	case len(kept) == 0 && !dropped:
+		return ""
 	case len(kept) == 0:
 		return fmt.Sprintf("bytes=%d-", size) // beyond the end: 416
 	case len(kept) > rangesMax:

@@ -34,7 +34,15 @@ type Router struct {
 	options OptionsFunc
 	tiers   [tiers]*httprouter.Router
 	methods []string // that any route has, sorted
+	routes  []Route
 }
+
+// Route is one method of one pattern.
+type Route struct{ Method, Pattern string }
+
+// Routes lists the routes in the order in which they were added: what a
+// description of the API is held against.
+func (rt *Router) Routes() []Route { return slices.Clone(rt.routes) }
 
 // tiers is how many trees there are: for zero parameters up to the most that a
 // route has, and one for routes that begin with a parameter.
@@ -55,6 +63,7 @@ func (rt *Router) Handle(method, pattern string, h Handler) {
 	if i, found := slices.BinarySearch(rt.methods, method); !found {
 		rt.methods = slices.Insert(rt.methods, i, method)
 	}
+	rt.routes = append(rt.routes, Route{method, pattern})
 	secret := strings.Contains(pattern, "/:key") || strings.Contains(pattern, "/:token")
 	rt.tiers[tier(pattern)].Handle(method, pattern, func(w http.ResponseWriter, r *http.Request, p httprouter.Params) {
 		rec := RecordOf(r)
@@ -110,12 +119,16 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (rt *Router) lookup(method, path string) (httprouter.Handle, httprouter.Params) {
 	for _, t := range rt.tiers {
-		if h, p, _ := t.Lookup(method, path); h != nil {
+		if h, p, _ := t.Lookup(method, path); h != nil && !slices.ContainsFunc(p, isEmpty) {
 			return h, p
 		}
 	}
 	return nil, nil
 }
+
+// isEmpty is for paths with an empty segment, which httprouter takes for a
+// parameter: no route means them.
+func isEmpty(p httprouter.Param) bool { return p.Value == "" }
 
 // allowed lists the methods of a path; none for an unknown one.
 func (rt *Router) allowed(path string) []string {

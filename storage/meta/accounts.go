@@ -12,6 +12,34 @@ func (t *tx) account(id string) (Account, bool, error) {
 
 func (t *tx) putAccount(a Account) error { return write(t, key(tableAccounts).str(a.ID), a) }
 
+// anonymous is the account of references that nobody pays for. It has no
+// record and no balance; only its bytes are counted.
+const anonymous = ""
+
+// holder is the account that references are counted for, the anonymous one included.
+func (t *tx) holder(id string) (Account, bool, error) {
+	if id != anonymous {
+		return t.account(id)
+	}
+	used, _, err := read[int64](t, single(singleUnpaid))
+	return Account{UsedBytes: used}, true, err
+}
+
+func (t *tx) putHolder(a Account) error {
+	if a.ID != anonymous {
+		return t.putAccount(a)
+	}
+	return write(t, single(singleUnpaid), a.UsedBytes)
+}
+
+// hidden refuses a key that acts as nobody: what it does would cost it nothing.
+func hidden(op string, h Header, account string) error {
+	if account == anonymous && h.Actor != (Actor{}) {
+		return refuse(op, storage.KindForbidden, "not_anonymous", nil)
+	}
+	return nil
+}
+
 func emailKey(email string) []byte { return key(tableEmails).str(strings.ToLower(email)) }
 
 func (t *tx) emailTaken(email, by string) error {
@@ -37,11 +65,6 @@ func (t *tx) createAccount(_ Header, c CreateAccount) (Account, error) {
 		return Account{}, refuseField(op, "balance_cents", "0 to 2^53-1")
 	}
 	a := Account{ID: c.ID, Email: c.Email, Name: c.Name, Created: t.time}
-	t.counts.Accounts++
-	t.countsOld = true
-	if err := t.set(emailKey(c.Email), []byte(c.ID)); err != nil {
-		return a, err
-	}
 	if c.BalanceCents > 0 {
 		e := Entry{
 			ID: c.EntryID, Debit: ledgerCash, Credit: customer(c.ID), Kind: kindDeposit, AmountCents: c.BalanceCents,
@@ -50,6 +73,11 @@ func (t *tx) createAccount(_ Header, c CreateAccount) (Account, error) {
 		if err := t.post(&a, e); err != nil {
 			return a, err
 		}
+	}
+	t.counts.Accounts++
+	t.countsOld = true
+	if err := t.set(emailKey(c.Email), []byte(c.ID)); err != nil {
+		return a, err
 	}
 	return a, t.putAccount(a)
 }
@@ -100,6 +128,9 @@ func keysOf(account, api string) keyBuilder { return key(tableKeysOf).str(accoun
 
 func (t *tx) createKey(_ Header, c CreateKey) (Key, error) {
 	const op = "CreateKey"
+	if c.Days < 0 || c.Days > daysAheadMax {
+		return Key{}, refuseField(op, "days", "0 to 36500")
+	}
 	if _, ok, err := t.account(c.Account); err != nil || !ok {
 		return Key{}, orRefuse(err, refuseMissing(op))
 	}

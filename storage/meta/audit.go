@@ -44,7 +44,7 @@ func (f *FSM) Audit(ctx context.Context) (AuditReport, error) {
 	defer func() { _ = snap.Close() }()
 	a := &audit{folds: map[string]int64{}, used: map[string]int64{}}
 	a.report.Index = f.AppliedIndex()
-	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.accounts} {
+	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.accounts, a.anonymous} {
 		if err := ctx.Err(); err != nil {
 			return a.report, storage.E(op, storage.KindUnavailable, err)
 		}
@@ -119,6 +119,18 @@ func (a *audit) accounts(r pebble.Reader) error {
 		}
 		return true, nil
 	})
+}
+
+// anonymous checks the bytes that are counted for no account.
+func (a *audit) anonymous(r pebble.Reader) error {
+	used, _, err := lookUp[int64](r, single(singleUnpaid))
+	if err != nil {
+		return err
+	}
+	if used != a.used[anonymous] {
+		return fmt.Errorf("anonymous references use %d bytes, they say %d", used, a.used[anonymous])
+	}
+	return nil
 }
 
 // splitRefKey reads cid and account out of a key of tableRefs.

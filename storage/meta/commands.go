@@ -112,7 +112,7 @@ type KeyUse struct {
 // CommitUpload creates or lengthens an account's reference and charges for it,
 // when the receipts prove that the bytes are safe. Its value is an [UploadResult].
 type CommitUpload struct {
-	Account     string            `cbor:"1,keyasint"`
+	Account     string            `cbor:"1,keyasint"` // empty: an anonymous upload, free and counted against their common quota
 	CID         storage.CID       `cbor:"2,keyasint"`
 	Days        int               `cbor:"3,keyasint"`
 	ContentType string            `cbor:"4,keyasint"`

@@ -74,11 +74,11 @@ func (t *tx) dropRef(cid storage.CID, account string, r refRecord) error {
 	}
 	t.counts.References--
 	t.countsOld = true
-	if a, ok, err := t.account(account); err != nil {
+	if a, ok, err := t.holder(account); err != nil {
 		return err
 	} else if ok && !cid.Inline() {
 		a.UsedBytes -= cid.Size()
-		if err := t.putAccount(a); err != nil {
+		if err := t.putHolder(a); err != nil {
 			return err
 		}
 	}
@@ -97,12 +97,15 @@ func (t *tx) wholeSeconds() int64 { return t.time / 1000 * 1000 }
 
 // commitUpload is the one entry in which receipts become a reference, and the
 // account is charged for it: all or nothing.
-func (t *tx) commitUpload(_ Header, c CommitUpload) (UploadResult, error) {
+func (t *tx) commitUpload(h Header, c CommitUpload) (UploadResult, error) {
 	const op = "CommitUpload"
+	if err := hidden(op, h, c.Account); err != nil {
+		return UploadResult{}, err
+	}
 	if c.Days < 1 || c.Days > daysAheadMax {
 		return UploadResult{}, refuseField(op, "days", "1 to 36500")
 	}
-	a, ok, err := t.account(c.Account)
+	a, ok, err := t.holder(c.Account)
 	if err != nil || !ok {
 		return UploadResult{}, orRefuse(err, refuseMissing(op))
 	}
@@ -129,7 +132,7 @@ func (t *tx) commitUpload(_ Header, c CommitUpload) (UploadResult, error) {
 		days = int(max(0, (now+int64(c.Days)*dayMillis-old.Expires)/dayMillis))
 		next = refRecord{Uploaded: old.Uploaded, Expires: old.Expires + int64(days)*dayMillis}
 	}
-	cost := PriceCents(c.CID.Size(), days, t.cache.settings.PriceCentsPerGiB)
+	cost := t.price(a, c.CID, days)
 	if err := affordable(op, a, cost); err != nil {
 		return UploadResult{}, err
 	}
@@ -183,7 +186,7 @@ func (t *tx) addReference(a *Account, cid storage.CID, b blobRecord, known bool,
 		}
 	}
 	b.DeadSince = 0
-	if err := t.putAccount(*a); err != nil {
+	if err := t.putHolder(*a); err != nil {
 		return err
 	}
 	if err := t.putBlob(cid, b); err != nil {
@@ -192,10 +195,21 @@ func (t *tx) addReference(a *Account, cid storage.CID, b blobRecord, known bool,
 	return t.putRef(cid, a.ID, next, old)
 }
 
-// withinQuota refuses bytes above the account's quota.
+// price is what so many days cost an account now; anonymous ones are free.
+func (t *tx) price(a Account, cid storage.CID, days int) int64 {
+	if a.ID == anonymous {
+		return 0
+	}
+	return PriceCents(cid.Size(), days, t.cache.settings.PriceCentsPerGiB)
+}
+
+// withinQuota refuses bytes above the account's quota; all anonymous ones share one.
 func (t *tx) withinQuota(a Account, cid storage.CID) error {
 	quota := a.QuotaBytes
-	if quota == 0 {
+	switch {
+	case a.ID == anonymous:
+		quota = t.cache.settings.AnonymousQuotaBytes
+	case quota == 0:
 		quota = t.cache.settings.QuotaBytes
 	}
 	if quota == 0 || cid.Inline() || a.UsedBytes+cid.Size() <= quota {
@@ -273,14 +287,14 @@ func (t *tx) extend(_ Header, c Extend) (ExtendResult, error) {
 		return ExtendResult{}, orRefuse(err, refuseMissing(op))
 	}
 	next := refRecord{Uploaded: old.Uploaded, Expires: old.Expires + int64(c.Days)*dayMillis}
-	if c.Days < 1 || next.Expires > t.time+daysAheadMax*dayMillis {
+	if c.Days < 1 || c.Days > daysAheadMax || next.Expires > t.time+daysAheadMax*dayMillis {
 		return ExtendResult{}, refuseField(op, "days", "an expiry is at most 36500 days ahead")
 	}
 	a, ok, err := t.account(c.Account)
 	if err != nil || !ok {
 		return ExtendResult{}, orRefuse(err, refuseMissing(op))
 	}
-	cost := PriceCents(c.CID.Size(), c.Days, t.cache.settings.PriceCentsPerGiB)
+	cost := t.price(a, c.CID, c.Days)
 	if err := affordable(op, a, cost); err != nil {
 		return ExtendResult{}, err
 	}
@@ -291,10 +305,14 @@ func (t *tx) extend(_ Header, c Extend) (ExtendResult, error) {
 	return ExtendResult{CID: c.CID, CostCents: cost, BalanceCents: a.BalanceCents, Expires: next.Expires, Days: c.Days}, nil
 }
 
-func (t *tx) deleteReference(_ Header, c DeleteReference) (DeleteResult, error) {
+func (t *tx) deleteReference(h Header, c DeleteReference) (DeleteResult, error) {
+	const op = "DeleteReference"
+	if err := hidden(op, h, c.Account); err != nil {
+		return DeleteResult{}, err
+	}
 	old, held, err := t.reference(c.CID, c.Account)
 	if err != nil || !held || old.Expires <= t.time {
-		return DeleteResult{}, orRefuse(err, refuseMissing("DeleteReference"))
+		return DeleteResult{}, orRefuse(err, refuseMissing(op))
 	}
 	if err := t.dropRef(c.CID, c.Account, old); err != nil {
 		return DeleteResult{}, err

@@ -179,6 +179,7 @@ type storedResult struct {
 	Index       uint64          `cbor:"4,keyasint"`
 	Forget      int64           `cbor:"5,keyasint"` // FSM time from which it may go
 	Fingerprint []byte          `cbor:"6,keyasint,omitempty"`
+	Replayed    bool            `cbor:"7,keyasint,omitempty"` // the request found a client's key that had its answer
 }
 
 // storedError is a refusal in a form that has one encoding.
@@ -192,7 +193,7 @@ type storedError struct {
 }
 
 func storeResult(typ commandType, r Result, forget int64, fingerprint []byte) (storedResult, error) {
-	s := storedResult{Type: typ, Index: r.Index, Forget: forget, Fingerprint: slices.Clone(fingerprint)}
+	s := storedResult{Type: typ, Index: r.Index, Forget: forget, Fingerprint: slices.Clone(fingerprint), Replayed: r.Replayed}
 	if r.Err != nil {
 		s.Err = &storedError{
 			Op: r.Err.Op, Kind: uint8(r.Err.Kind), Code: r.Err.Code, Text: r.Err.Text, Field: r.Err.Field, Details: r.Err.Details,
@@ -205,7 +206,7 @@ func storeResult(typ commandType, r Result, forget int64, fingerprint []byte) (s
 }
 
 func (s storedResult) result() (Result, error) {
-	r := Result{Index: s.Index}
+	r := Result{Index: s.Index, Replayed: s.Replayed}
 	if s.Err != nil {
 		r.Err = &storage.Error{
 			Op: s.Err.Op, Kind: storage.Kind(s.Err.Kind), Code: s.Err.Code, Text: s.Err.Text, Field: s.Err.Field, Details: s.Err.Details,

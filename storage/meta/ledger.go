@@ -42,7 +42,8 @@ func customer(account string) string { return "customer:" + account }
 const balanceMax = 1<<53 - 1
 
 // post writes an entry and moves the balance of its customer; the caller
-// writes the account. What must hold was checked before: post never refuses.
+// writes the account. It refuses an id that another entry has, and so goes
+// before all other writes of a command. All else that must hold was checked.
 func (t *tx) post(a *Account, e Entry) error {
 	switch customer(a.ID) {
 	case e.Credit:
@@ -56,12 +57,11 @@ func (t *tx) post(a *Account, e Entry) error {
 		return fmt.Errorf("entry %s of %d cents leaves %d", e.ID, e.AmountCents, a.BalanceCents) // I6
 	}
 	natural := naturalKey(e.Kind, e.Reference)
-	if _, used, err := t.get(natural); err != nil || used {
-		return orFatal(err, "natural id used twice: "+e.Reference)
-	}
 	id := key(tableEntries).str(e.ID)
-	if _, used, err := t.get(id); err != nil || used {
-		return orFatal(err, "entry id used twice: "+e.ID)
+	for _, k := range [][]byte{natural, id} {
+		if _, used, err := t.get(k); err != nil || used {
+			return orRefuse(err, refuse("post", storage.KindConflict, "id_taken", nil))
+		}
 	}
 	e.Index, e.Time, e.Balance = t.index, t.time, a.BalanceCents
 	t.counts.Entries++

@@ -46,6 +46,7 @@ const (
 	singleSynced   = "synced"
 	singleCounts   = "counts"
 	singleFloor    = "condemn-floor"
+	singleUnpaid   = "anonymous-used" // stored bytes that anonymous references name, together
 
 	localApplied = "applied" // index, term
 	localHashes  = "hashes"  // table -> lanes

@@ -1,0 +1,287 @@
+package meta
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+
+	"ringbin/storage"
+)
+
+// The files are what other versions of this program wrote: a test that finds
+// them different found a break of the log, so only new names may be added.
+var updateGolden = flag.Bool("update", false, "write the golden files that are missing")
+
+// golden compares bytes with those that are pinned under a name.
+func golden(t *testing.T, name string, got []byte) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", "golden", name+".hex")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) && *updateGolden {
+		text = []byte(inLines(hex.EncodeToString(got)))
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is\n%x\nand was\n%x", name, got, want)
+	}
+	return want
+}
+
+func inLines(s string) string {
+	var b strings.Builder
+	for len(s) > 96 {
+		b.WriteString(s[:96] + "\n")
+		s = s[96:]
+	}
+	return b.String() + s + "\n"
+}
+
+func goldenHeader() Header {
+	h := Header{
+		NotAfter: testStart + minute, Actor: Actor{Account: "acc_1", Key: "key_1"},
+		Idem: &Idempotency{Scope: "acc_1"},
+	}
+	for i := range 32 {
+		if i < len(h.ID) {
+			h.ID[i] = byte(i + 1)
+		}
+		h.Idem.Key[i], h.Idem.Fingerprint[i] = byte(0x40+i), byte(0x80+i)
+	}
+	return h
+}
+
+// goldenCommands are all commands with all their members set.
+func goldenCommands() []Command {
+	cid := sized(1<<20, 0xab)
+	var hash [32]byte
+	copy(hash[:], bytes.Repeat([]byte{0xcd}, 32))
+	ring := storage.Ring{
+		Version: 8, R: 2, W: 2,
+		Nodes: []storage.RingNode{
+			{ID: "n1", Incarnation: 1, Zone: "a", Capacity: 100}, {ID: "n2", Incarnation: 300, Zone: "b", Capacity: 70000},
+		},
+		Owners: [][]uint16{{0, 1}, {1, 0}}, // a ring of two partitions: its form alone is pinned
+	}
+	return []Command{
+		Tick{},
+		CreateAccount{ID: "acc_1", Email: "Ann@Example.org", Name: "Änn", BalanceCents: 1234, EntryID: "txn_1"},
+		UpdateAccount{ID: "acc_1", Disabled: new(true), Name: new("Ann"), Email: new("ann@example.net"), QuotaBytes: new(int64(1 << 40))},
+		Deposit{EntryID: "txn_2", Account: "acc_1", AmountCents: 5000, Reference: "wire 17"},
+		CreateKey{
+			ID: "key_1", Account: "acc_1", API: "hashbin", Name: "laptop", Hash: hash, Days: 365,
+			Scopes: []string{"read", "write"}, RatePerMinute: 600,
+		},
+		RevokeKey{Account: "acc_1", ID: "key_1"},
+		TouchKeys{Used: []KeyUse{{ID: "key_1", Time: testStart}, {ID: "key_2", Time: testStart + 1}}},
+		CommitUpload{
+			Account: "acc_1", CID: cid, Days: 30, ContentType: "text/plain; charset=utf-8", EntryID: "txn_3",
+			Receipts: []storage.Receipt{
+				{Node: "n1", Incarnation: 1, CID: cid, Generation: 17, Time: testStart, RingVersion: 7},
+				{Node: "n2", Incarnation: 300, CID: cid, Generation: 18, Time: testStart + 2, RingVersion: 8},
+			},
+		},
+		Extend{Account: "acc_1", CID: cid, Days: 60, EntryID: "txn_4"},
+		DeleteReference{Account: "acc_1", CID: sized(5, 'x')},
+		BlockContent{CID: cid, Block: true, Reason: "court order"},
+		Sweep{Limit: 500},
+		PutNode{Node: testNode("n1", 3)},
+		RemoveNode{ID: "n1"},
+		SetRing{From: 7, Ring: ring},
+		RingSynced{Node: "n2", Incarnation: 300, Version: 8},
+		AbortRing{Version: 8},
+		SetSettings{Patch: SettingsPatch{
+			MaxUploadBytes: new(int64(1 << 33)), PriceCentsPerGiB: new(int64(4)), RateKeyPerMinute: new(int64(100)),
+			RateIPPerMinute: new(int64(200)), CORSOrigins: new([]string{"https://example.org"}), AdminAPI: new(true),
+			QuotaBytes: new(int64(1 << 41)), AnonymousQuotaBytes: new(int64(1 << 30)), Copies: new(3), VoterTarget: new(5),
+		}},
+	}
+}
+
+// mustBeFilled fails the test when a member is not set: one that is added
+// later has to show in a golden file, too.
+func mustBeFilled(t *testing.T, path string, v reflect.Value) {
+	t.Helper()
+	switch {
+	case v.Type() == reflect.TypeFor[storage.CID]():
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			mustBeFilled(t, path+"."+v.Type().Field(i).Name, v.Field(i))
+		}
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		if v.Elem().Kind() != reflect.Struct {
+			return
+		}
+		mustBeFilled(t, path, v.Elem())
+	case v.Kind() == reflect.Slice && v.Len() > 0 && v.Index(0).Kind() == reflect.Struct:
+		mustBeFilled(t, path+"[0]", v.Index(0))
+	default:
+		if v.IsZero() {
+			t.Errorf("%s is not set", path)
+		}
+	}
+}
+
+// The bytes of each command are pinned for ever: old logs must be read alike by
+// every version of the program.
+func TestGoldenCommands(t *testing.T) {
+	t.Parallel()
+	seen := map[commandType]bool{}
+	mustBeFilled(t, "Header", reflect.ValueOf(goldenHeader()))
+	for _, c := range goldenCommands() {
+		name := strings.TrimPrefix(fmt.Sprintf("%T", c), "meta.")
+		seen[c.commandType()] = true
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mustBeFilled(t, name, reflect.ValueOf(c))
+			b, err := Encode(goldenHeader(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pinned := golden(t, fmt.Sprintf("command-%02d-%s", c.commandType(), name), b)
+			d, err := decode(pinned)
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "header", d.header, goldenHeader())
+			equal(t, "body", d.body, c)
+			equal(t, "type", d.spec.typ, commandType(pinned[0]))
+		})
+	}
+	for typ := range specs {
+		if !seen[typ] {
+			t.Errorf("command type %d has no golden file", typ)
+		}
+	}
+}
+
+func TestGoldenEnvelope(t *testing.T) {
+	t.Parallel()
+	commands := [][]byte{{1, 2, 3}, {}, bytes.Repeat([]byte{7}, 130)}
+	b := golden(t, "envelope", Pack(testStart, commands))
+	stamp, got, err := unpack(b)
+	if err != nil || stamp != testStart || len(got) != len(commands) {
+		t.Fatal(stamp, got, err)
+	}
+	for i := range commands {
+		if !bytes.Equal(got[i], commands[i]) {
+			t.Errorf("command %d is %x", i, got[i])
+		}
+	}
+}
+
+// A snapshot that this version writes is pinned, too, and one that an older one
+// wrote is restored.
+func TestGoldenSnapshot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.must(Tick{})
+	b := golden(t, "snapshot", snapshotOf(t, w.f))
+	if !bytes.HasPrefix(b, []byte("ringbin meta 1\n")) {
+		t.Errorf("snapshot begins with %q", b[:min(20, len(b))])
+	}
+	other := newWorld(t)
+	if err := restore(other.f, b); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "state hash", stateHash(t, other.f), stateHash(t, w.f))
+	equal(t, "applied index", other.f.AppliedIndex(), uint64(1))
+	equal(t, "FSM time", other.f.Now(), testStart)
+}
+
+// withCRC makes an envelope of bytes that pass its checksum.
+func withCRC(version byte, rest []byte) []byte {
+	sum := crc32.Checksum(rest, crcTable)
+	return append([]byte{version, byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}, rest...)
+}
+
+// What can't be read halts the node, for ever: to skip it would be to diverge.
+func TestHalts(t *testing.T) {
+	t.Parallel()
+	tick, err := Encode(Header{ID: RequestID{9}}, Tick{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := Pack(testStart, [][]byte{tick})
+	flipped := bytes.Clone(good)
+	flipped[len(flipped)-1] ^= 1
+	unknown := bytes.Clone(tick)
+	unknown[0] = 0xee
+	stamp := make([]byte, 8)
+	for name, data := range map[string][]byte{
+		"unknown type":         Pack(testStart, [][]byte{tick, unknown}),
+		"empty command":        Pack(testStart, [][]byte{{}}),
+		"header is no CBOR":    Pack(testStart, [][]byte{{1, 1, 0xff, 0xa0}}),
+		"body is no CBOR":      Pack(testStart, [][]byte{append(bytes.Clone(tick[:len(tick)-1]), 0xff)}),
+		"header is cut":        Pack(testStart, [][]byte{tick[:3]}),
+		"wrong checksum":       flipped,
+		"empty entry":          {},
+		"cut within the stamp": good[:7],
+		"unknown version":      withCRC(2, stamp),
+		"length past the end":  withCRC(1, append(bytes.Clone(stamp), 5, 1)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var told []error
+			o := testOptions(vfs.NewMem())
+			o.OnHalt = func(err error) { told = append(told, err) }
+			w := &world{t: t, f: openTest(t, o), now: testStart}
+			w.must(Tick{})
+			before := stateHash(t, w.f)
+			// An entry that could be applied goes with it: the batch is dropped whole.
+			answers := w.f.ApplyBatch([]*raft.Log{w.append(tick), {Index: 3, Term: 1, Type: raft.LogCommand, Data: data}})
+			for _, a := range answers {
+				if a == nil {
+					t.Error("no error for raft")
+				}
+			}
+			next, err := Encode(Header{ID: RequestID{10}}, Tick{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w.f.Apply(&raft.Log{Index: 4, Term: 1, Type: raft.LogCommand, Data: Pack(testStart, [][]byte{next})}) == nil {
+				t.Error("an entry behind it is applied")
+			}
+			equal(t, "OnHalt's calls", len(told), 1)
+			equal(t, "applied index", w.f.AppliedIndex(), uint64(1))
+			equal(t, "state hash", stateHash(t, w.f), before)
+			if _, err := w.f.Snapshot(); err == nil {
+				t.Error("a node that has halted makes a snapshot")
+			}
+		})
+	}
+}
+
+// Encode refuses what the log should not carry, but lets a large ring through.
+func TestEncodeRefusesLargeCommands(t *testing.T) {
+	t.Parallel()
+	_, err := Encode(Header{}, CreateAccount{Name: strings.Repeat("x", CommandMax)})
+	equal(t, "kind", storage.KindOf(err), storage.KindTooLarge)
+	if _, err := Encode(Header{}, CreateAccount{Name: strings.Repeat("x", CommandMax-100)}); err != nil {
+		t.Error(err)
+	}
+	var ids []storage.NodeID
+	for i := range 600 {
+		ids = append(ids, storage.NodeID(fmt.Sprintf("%0100d", i)))
+	}
+	if _, err := Encode(Header{}, SetRing{Ring: testRing(1, 7, ids...)}); err != nil {
+		t.Error(err)
+	}
+}
