@@ -3,7 +3,9 @@ package cluster
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base32"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -153,6 +155,8 @@ type met struct {
 	known   map[storage.NodeID]Candidate  // all that answered, members too
 	member  *Membership
 	failed  []string // address: reason
+	asked   int      // addresses that are not this node's own
+	foreign []string // addresses whose certificate follows from another secret
 }
 
 func (f *Former) round(ctx context.Context) (FormResult, bool, error) {
@@ -162,6 +166,13 @@ func (f *Former) round(ctx context.Context) (FormResult, bool, error) {
 	f.mu.Unlock()
 	if m.member != nil {
 		return f.meetMember(m, promise)
+	}
+	// Most of the others can't all be wrong: this node's secret is.
+	if len(m.foreign) > m.asked/2 {
+		return FormResult{}, false, &storage.Error{
+			Op: "cluster.Form", Kind: storage.KindInvalid, Field: "cluster-secret-file",
+			Text: "the cluster secret is not that of the nodes at " + strings.Join(m.foreign, ", "),
+		}
 	}
 	if f.o.Expect == 0 {
 		f.say("waiting for a member to join", "unreachable", strings.Join(m.failed, "; "))
@@ -280,6 +291,12 @@ func (f *Former) ask(ctx context.Context) met {
 		if a.err == nil {
 			m.known[a.reply.Self.ID] = a.reply.Self
 		}
+		if a.err != nil || a.reply.Self.ID != f.o.Self.ID {
+			m.asked++
+		}
+		if _, ok := errors.AsType[x509.UnknownAuthorityError](a.err); ok {
+			m.foreign = append(m.foreign, a.addr)
+		}
 		switch {
 		case a.err != nil:
 			m.failed = append(m.failed, a.addr+": "+a.err.Error())
@@ -290,6 +307,7 @@ func (f *Former) ask(ctx context.Context) met {
 		}
 	}
 	slices.Sort(m.failed)
+	slices.Sort(m.foreign)
 	return m
 }
 

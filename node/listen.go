@@ -165,6 +165,16 @@ func (c *certificate) load() error {
 	return nil
 }
 
+// openCertificate reads the public port's certificate before anything is
+// started: a bad one is told at once.
+func (n *Node) openCertificate() error {
+	if n.cfg.TLSCert == "" {
+		return nil
+	}
+	n.certs = &certificate{certFile: n.cfg.TLSCert, keyFile: n.cfg.TLSKey}
+	return n.certs.load()
+}
+
 // ReloadTLS reads the public port's certificate again; the old one stays in
 // use when the new one can't be read.
 func (n *Node) ReloadTLS() error {
@@ -181,11 +191,7 @@ const streamsMax = 100
 func (n *Node) serveHTTP(h Handlers) error {
 	n.public = n.newHTTP(h.Public)
 	serve := func(ln net.Listener) error { return n.public.Serve(ln) }
-	if n.cfg.TLSCert != "" {
-		n.certs = &certificate{certFile: n.cfg.TLSCert, keyFile: n.cfg.TLSKey}
-		if err := n.certs.load(); err != nil {
-			return err
-		}
+	if n.certs != nil {
 		n.public.TLSConfig = &tls.Config{
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certs.current.Load(), nil },

@@ -118,6 +118,9 @@ func (n *Node) open(ctx context.Context, handlers func(*Service) Handlers) error
 	if err := n.openTrust(); err != nil {
 		return err
 	}
+	if err := n.openCertificate(); err != nil {
+		return err
+	}
 	if err := n.listen(ctx); err != nil {
 		return err
 	}
@@ -304,8 +307,12 @@ func (n *Node) gossipAddresses() []string {
 // runs it reads [Node.Failed] and closes it.
 func (n *Node) fail(what string, err error) {
 	n.logger.Error("node can't go on", "what", what, "err", err)
+	fault := storage.E("node: "+what, storage.KindInternal, err)
+	if e, ok := errors.AsType[*storage.Error](err); ok && e.Text != "" {
+		fault.Text, fault.Err = e.Text, e.Err // what is for people is told once
+	}
 	select {
-	case n.failed <- storage.E("node: "+what, storage.KindInternal, err):
+	case n.failed <- fault:
 	default:
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,13 +13,12 @@ import (
 )
 
 func adminCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "The operator's token"}
 	var file string
 	token := &cobra.Command{
 		Use: "token", Short: "Print the operator's token", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
-				return fmt.Errorf("cluster-secret-file: required")
+				return errors.New("cluster-secret-file: required")
 			}
 			t, err := tokenOf(file)
 			if err != nil {
@@ -28,8 +28,7 @@ func adminCommand() *cobra.Command {
 		},
 	}
 	token.Flags().StringVar(&file, "cluster-secret-file", "", "file with the cluster secret (required)")
-	cmd.AddCommand(token)
-	return cmd
+	return group("admin", "The operator's token", token)
 }
 
 // account is one as the API shows it.
@@ -45,9 +44,7 @@ type account struct {
 func dollars(cents int64) string { return fmt.Sprintf("$%d.%02d", cents/100, cents%100) }
 
 func accountCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "account", Short: "Accounts (operator)"}
-	cmd.AddCommand(accountCreate(), accountList(), accountDeposit(), accountDisable())
-	return cmd
+	return group("account", "Accounts (operator)", accountCreate(), accountList(), accountDeposit(), accountDisable())
 }
 
 func accountCreate() *cobra.Command {
@@ -180,9 +177,7 @@ type apiKey struct {
 }
 
 func keyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "API keys"}
-	cmd.AddCommand(keyCreate(), keyList(), keyRevoke())
-	return cmd
+	return group("key", "API keys", keyCreate(), keyList(), keyRevoke())
 }
 
 // keyCreate works with a key of the account itself, or with the operator's token.
@@ -204,17 +199,14 @@ func keyCreate() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		path := "/api/auth/apikeys"
 		c, err := o.client()
-		if c != nil {
-			c.key = key
-		}
-		if key == "" {
-			if accountID == "" {
-				return fmt.Errorf("account: required with the operator's token")
-			}
+		switch {
+		case accountID != "": // a key in the environment does not turn it into one's own
 			path = "/api/admin/accounts/" + url.PathEscape(accountID) + "/apikeys"
 			c, err = o.operator()
-		} else {
-			in.API = ""
+		case key == "":
+			return errors.New("account: required with the operator's token")
+		case err == nil:
+			c.key, in.API = key, ""
 		}
 		if err != nil {
 			return err

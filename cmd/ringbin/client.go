@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +30,7 @@ const (
 	retryPauseLeast = 200 * time.Millisecond
 	retryPauseMost  = 5 * time.Second
 	connectWithin   = 5 * time.Second
+	answerWithin    = 20 * time.Second // from the end of a request to its answer
 )
 
 // client talks to a cluster through whichever of its URLs answers.
@@ -67,12 +73,19 @@ func bindOperator(cmd *cobra.Command) *clientOptions {
 }
 
 func (o *clientOptions) client() (*client, error) {
+	// Each step has its own time, shorter than the whole command's: a node that
+	// hangs must leave time for the next one.
+	dialer := &net.Dialer{Timeout: connectWithin}
 	c := &client{key: o.key, timeout: o.timeout, http: &http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 0, ExpectContinueTimeout: time.Second,
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ResponseHeaderTimeout: answerWithin, ExpectContinueTimeout: time.Second,
 		TLSHandshakeTimeout: connectWithin, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true,
 	}}}
-	for _, u := range o.urls {
-		c.urls = append(c.urls, strings.TrimRight(u, "/"))
+	for _, s := range o.urls {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, fmt.Errorf("url: %q is not a URL such as http://127.0.0.1:8080", s)
+		}
+		c.urls = append(c.urls, strings.TrimRight(s, "/"))
 	}
 	if len(c.urls) == 0 {
 		return nil, errors.New("url: at least one is required")
@@ -112,14 +125,25 @@ type apiError struct {
 	status  int
 	message string
 	code    string
+	details map[string]any // by parameter: what is wanted
 	retry   time.Duration
 }
 
 func (e *apiError) Error() string {
-	if e.code == "" {
+	switch {
+	case e.status == 0: // nothing was sent
+		return e.message
+	case e.code == "":
 		return fmt.Sprintf("the server answered %d: %s", e.status, e.message)
 	}
-	return fmt.Sprintf("%s (%s, %d)", e.message, e.code, e.status)
+	var details strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(e.details)) {
+		if field, ok := e.details[name].(string); ok && e.details[field] != nil {
+			continue // it only says which of the details to look at
+		}
+		_, _ = fmt.Fprintf(&details, "; %s: %v", name, e.details[name]) // a Builder takes everything
+	}
+	return fmt.Sprintf("%s (%s, %d)%s", e.message, e.code, e.status, details.String())
 }
 
 // again reports whether the same request may do better later, or elsewhere.
@@ -146,11 +170,15 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 		idem = rand.Text()
 	}
 	pause := retryPauseLeast
+	var last error // what to tell: not that the time was up in the middle of another try
 	for try := 1; ; try++ {
 		resp, err := c.once(ctx, r, idem)
 		if err == nil {
 			giveUp.Stop() // a body may take its time
 			return resp, nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		wait := time.Duration(0)
 		if ae, ok := errors.AsType[*apiError](err); ok {
@@ -161,6 +189,9 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 		}
 		c.next++
 		if try%len(c.urls) == 0 { // all were tried: pause
+			if _, distrusted := errors.AsType[*tls.CertificateVerificationError](err); distrusted {
+				return nil, err // it will not be trusted later either
+			}
 			wait = max(wait, pause)
 			pause = min(2*pause, retryPauseMost)
 		} else {
@@ -168,7 +199,7 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w; the last answer was: %w", context.Cause(ctx), err)
+			return nil, fmt.Errorf("%w; the last answer was: %w", context.Cause(ctx), last)
 		case <-time.After(wait):
 		}
 	}
@@ -219,9 +250,12 @@ func readError(resp *http.Response) *apiError {
 	var b struct {
 		Error string `json:"error"`
 		Code  string `json:"code"`
+		// Details are of any form; those of parameters are objects.
+		Details any `json:"details"`
 	}
 	if json.NewDecoder(io.LimitReader(resp.Body, answerMax)).Decode(&b) == nil && b.Error != "" {
 		e.message, e.code = b.Error, b.Code
+		e.details, _ = b.Details.(map[string]any)
 	}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.retry = min(time.Duration(s)*time.Second, retryPauseMost)

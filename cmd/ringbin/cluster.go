@@ -15,9 +15,7 @@ import (
 )
 
 func clusterCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cluster", Short: "The cluster's members (operator)"}
-	cmd.AddCommand(clusterStatus(), clusterRemove())
-	return cmd
+	return group("cluster", "The cluster's members (operator)", clusterStatus(), clusterRemove())
 }
 
 func clusterStatus() *cobra.Command {
@@ -80,7 +78,6 @@ func clusterRemove() *cobra.Command {
 }
 
 func settingsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "settings", Short: "The cluster's settings (operator)"}
 	get := &cobra.Command{Use: "get", Short: "Print the settings", Args: cobra.NoArgs}
 	o := bindOperator(get)
 	get.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -107,8 +104,7 @@ func settingsCommand() *cobra.Command {
 		}
 		return settings(cmd, c, http.MethodPatch, in)
 	}
-	cmd.AddCommand(get, set)
-	return cmd
+	return group("settings", "The cluster's settings (operator)", get, set)
 }
 
 // settingValue is a value as JSON has it: numbers, true and false as such,

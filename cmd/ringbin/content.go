@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,9 @@ import (
 
 	"ringbin/storage"
 )
+
+// nameShown is how much of a CID stands before a progress bar.
+const nameShown = 16
 
 // stored is what the API answers to an upload.
 type stored struct {
@@ -70,6 +74,9 @@ func putCommand() *cobra.Command {
 		c, err := o.client()
 		if err != nil {
 			return err
+		}
+		if days < 1 || days%30 != 0 {
+			return fmt.Errorf("days: %d is not a positive multiple of 30", days)
 		}
 		for _, f := range files {
 			s, err := putFile(cmd.Context(), c, f, days, cmd.ErrOrStderr())
@@ -200,7 +207,12 @@ func fetch(ctx context.Context, c *client, cid storage.CID, w io.Writer) error {
 // getFile writes beside the file and renames only what has proved right. A
 // download that broke off, or was wrong, is tried through the next node.
 func getFile(ctx context.Context, c *client, cid storage.CID, path string, progress io.Writer) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		return getDevice(ctx, c, cid, path)
+	}
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())
+	// The file is the user's, with the permissions that any new one has.
+	tmp, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // as the umask has it
 	if err != nil {
 		return err
 	}
@@ -222,6 +234,16 @@ func getFile(ctx context.Context, c *client, cid storage.CID, path string, progr
 	return os.Rename(tmp.Name(), path)
 }
 
+// getDevice writes to what is there and is no file, such as a pipe or the null
+// device, which must not be replaced by one.
+func getDevice(ctx context.Context, c *client, cid storage.CID, path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fetch(ctx, c, cid, f), f.Close())
+}
+
 func fetchInto(ctx context.Context, c *client, cid storage.CID, f *os.File, progress io.Writer) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -229,7 +251,8 @@ func fetchInto(ctx context.Context, c *client, cid storage.CID, f *os.File, prog
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
-	bar, done := newBar(progress, cid.String()[:16], cid.Size())
+	name := cid.String() // short content has a short one
+	bar, done := newBar(progress, name[:min(len(name), nameShown)], cid.Size())
 	defer done()
 	pr, pw := io.Pipe()
 	copied := make(chan error, 1)

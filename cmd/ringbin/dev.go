@@ -180,8 +180,16 @@ func (d *devCluster) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, _, err := s.CreateAccount(ctx, op, node.NewAccount{Email: "dev@localhost", Name: "Developer", BalanceCents: devBalance}, nil)
+	// A former start may have been stopped between the account and its key.
+	const email = "dev@localhost"
+	found, err := s.Accounts(ctx, op, email, 1, "")
 	if err != nil {
+		return err
+	}
+	var a node.Account
+	if len(found.Items) > 0 {
+		a = found.Items[0]
+	} else if a, _, err = s.CreateAccount(ctx, op, node.NewAccount{Email: email, Name: "Developer", BalanceCents: devBalance}, nil); err != nil {
 		return err
 	}
 	_, secret, err := s.CreateKey(ctx, op, a.ID, node.NewKey{API: node.APIHashBin, Name: "dev"})

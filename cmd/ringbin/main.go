@@ -41,7 +41,20 @@ func oneLine(err error) string {
 			text = fmt.Sprintf("%s: %v", e.Field, e.Details[e.Field])
 		}
 	}
-	return strings.Join(strings.Fields(strings.ReplaceAll(text, "\n", "; ")), " ")
+	line := ""
+	for part := range strings.Lines(text) {
+		part = strings.Join(strings.Fields(part), " ")
+		switch {
+		case part == "":
+		case line == "":
+			line = part
+		case strings.HasSuffix(line, "?"):
+			line += " " + part
+		default:
+			line += "; " + part
+		}
+	}
+	return line
 }
 
 func innermost(err error) string {

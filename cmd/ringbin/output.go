@@ -9,6 +9,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// group makes a command that only holds others. Alone it prints its help; a
+// subcommand that it does not have is an error, as it is of the root.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(subs...)
+	return cmd
+}
+
 // show prints a result: as JSON, or by the command's own words.
 func show(cmd *cobra.Command, v any, words func(w io.Writer)) error {
 	if o, err := cmd.Flags().GetString("output"); err == nil && o == "json" {

@@ -97,14 +97,16 @@ func prefixes(list []string) ([]netip.Prefix, error) {
 
 // serve runs one node until ctx ends or the node can't go on.
 func serve(ctx context.Context, w io.Writer, cfg node.Config) error {
+	// Before anyone can know that the node is there: until it is taken, the
+	// signal ends the process.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	n, err := node.Open(ctx, cfg, api.New)
 	if err != nil {
 		return err
 	}
 	banner(w, n, cfg)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	for {
 		select {
 		case <-hup:

@@ -1,0 +1,365 @@
+package testcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ringbin/cluster"
+	"ringbin/node"
+	"ringbin/storage"
+)
+
+// Bounds of the helpers for processes.
+const (
+	checksAtOnce = 8                // reads that an oracle has under way
+	leaderWait   = 30 * time.Second // for somebody to lead after a loss
+)
+
+// Processes is a cluster of real processes: what a signal does to them no
+// deferred call can soften. Clients and journal are those of [Cluster], whose
+// members here are addresses only.
+type Processes struct {
+	c     *Cluster
+	bin   string
+	token string
+	procs []*process
+}
+
+// process is one node: its arguments, and what runs now or nil.
+type process struct {
+	args []string
+	cmd  *exec.Cmd
+	log  string // file
+}
+
+// Build builds the command line as it is shipped, and returns its path.
+func Build(tb testing.TB) string {
+	tb.Helper()
+	bin := filepath.Join(tb.TempDir(), "ringbin")
+	cmd := exec.CommandContext(tb.Context(), "go", "build", "-tags", "hashicorpmetrics", "-o", bin, "ringbin/cmd/ringbin")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("build: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// StartProcesses starts a cluster of n processes and returns once all of them
+// are ready. Those that still run when the test ends are killed.
+func StartProcesses(tb testing.TB, bin string, n int) *Processes {
+	tb.Helper()
+	secret := cluster.NewSecret()
+	trust, err := cluster.ParseTrust([]byte(secret))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := &Cluster{tb: tb, dir: tb.TempDir(), secret: []byte(secret), journal: newJournal()}
+	p := &Processes{c: c, bin: bin, token: trust.AdminToken()}
+	secretFile := filepath.Join(c.dir, "secret")
+	if err := os.WriteFile(secretFile, []byte(secret+"\n"), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	rpcs := make([]string, n)
+	for i := range n {
+		rpcs[i] = processAddr(tb)
+	}
+	for i := range n {
+		public := processAddr(tb)
+		c.nodes = append(c.nodes, &member{cfg: node.Config{HTTP: public}})
+		p.procs = append(p.procs, &process{
+			log: filepath.Join(c.dir, fmt.Sprintf("n%d.log", i)),
+			args: []string{
+				"serve", "--data-dir", filepath.Join(c.dir, fmt.Sprintf("n%d", i)), "--name", fmt.Sprintf("n%d", i),
+				"--http", public, "--rpc", rpcs[i], "--gossip", processAddr(tb), "--admin=", "--cluster-secret-file", secretFile,
+				"--bootstrap-expect", strconv.Itoa(n), "--join", strings.Join(rpcs, ","), "--free-floor-bytes=-1",
+			},
+		})
+	}
+	tb.Cleanup(func() {
+		for i := range p.procs {
+			p.Kill(i)
+			if tb.Failed() {
+				p.tellLog(i)
+			}
+		}
+	})
+	for i := range p.procs {
+		p.Start(i)
+	}
+	p.WaitReady()
+	return p
+}
+
+// The ports of processes lie below those that the system gives to outgoing
+// connections: one of a killed node has to be free when it is started again.
+const processPortsFirst, processPortsEnd = 10_000, 20_000
+
+var processPorts atomic.Int32
+
+func processAddr(tb testing.TB) string {
+	tb.Helper()
+	var lc net.ListenConfig
+	for range processPortsEnd - processPortsFirst {
+		port := processPortsFirst + (os.Getpid()*31+int(processPorts.Add(1)))%(processPortsEnd-processPortsFirst)
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		ln, err := lc.Listen(context.Background(), "tcp", addr)
+		if err != nil {
+			continue
+		}
+		pc, err := lc.ListenPacket(context.Background(), "udp", addr)
+		if err = errors.Join(err, ln.Close()); err != nil {
+			continue
+		}
+		if err := pc.Close(); err == nil {
+			return addr
+		}
+	}
+	tb.Fatal("no free port")
+	return ""
+}
+
+// tellLog prints the end of a node's log.
+func (p *Processes) tellLog(i int) {
+	const tail = 4000
+	b, err := os.ReadFile(p.procs[i].log)
+	if err != nil {
+		return // it never started
+	}
+	p.c.tb.Logf("end of the log of node %d:\n%s", i, b[max(0, len(b)-tail):])
+}
+
+// Len returns the number of nodes, running or not.
+func (p *Processes) Len() int { return len(p.procs) }
+
+// Client returns a client of one node.
+func (p *Processes) Client(i int, key string) *Client { return p.c.Client(i, key) }
+
+// PutUntil is [Cluster.PutUntil].
+func (p *Processes) PutUntil(ctx context.Context, first int, key string, content []byte, days int) (Upload, error) {
+	return p.c.PutUntil(ctx, first, key, content, days)
+}
+
+// Start starts a node's process, when none runs.
+func (p *Processes) Start(i int) {
+	p.c.tb.Helper()
+	proc := p.procs[i]
+	if proc.cmd != nil {
+		return
+	}
+	log, err := os.OpenFile(proc.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		p.c.tb.Fatal(err)
+	}
+	defer func() { _ = log.Close() }() // the process has its own descriptor
+	// The process ends by Kill or Stop: a context would kill it behind their backs.
+	cmd := exec.CommandContext(context.Background(), p.bin, proc.args...)
+	cmd.Stderr = log
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.c.dir, "TMPDIR=" + p.c.dir} // no RINGBIN_* of whoever tests
+	if err := cmd.Start(); err != nil {
+		p.c.tb.Fatal(err)
+	}
+	proc.cmd = cmd
+}
+
+// Kill ends a node's process with SIGKILL, and returns once it is gone.
+func (p *Processes) Kill(i int) {
+	p.c.tb.Helper()
+	p.KillAll(i)
+}
+
+// KillAll ends several processes with SIGKILL, and waits for none of them
+// before all have got it.
+func (p *Processes) KillAll(nodes ...int) {
+	p.c.tb.Helper()
+	for _, i := range nodes {
+		if cmd := p.procs[i].cmd; cmd != nil {
+			if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				p.c.tb.Errorf("kill node %d: %v", i, err)
+			}
+		}
+	}
+	for _, i := range nodes {
+		if cmd := p.procs[i].cmd; cmd != nil {
+			_ = cmd.Wait() // killed: that is its error
+			p.procs[i].cmd = nil
+		}
+	}
+}
+
+// Stop ends a node's process with SIGTERM; it has to exit with 0.
+func (p *Processes) Stop(i int) {
+	p.c.tb.Helper()
+	cmd := p.procs[i].cmd
+	if cmd == nil {
+		return
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.c.tb.Errorf("stop node %d: %v", i, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		p.c.tb.Errorf("node %d was told to stop: %v", i, err)
+	}
+	p.procs[i].cmd = nil
+}
+
+// WaitReady waits until every node takes requests.
+func (p *Processes) WaitReady() {
+	p.c.tb.Helper()
+	for i := range p.procs {
+		p.c.waitFor(startWait, fmt.Sprintf("node %d ready", i), func() bool {
+			a, err := p.Client(i, "").Do(http.MethodGet, "/readyz", nil, nil)
+			return err == nil && a.Status == http.StatusOK
+		})
+	}
+}
+
+// Status asks one node how the cluster is.
+func (p *Processes) Status(i int) (node.ClusterStatus, error) {
+	var s node.ClusterStatus
+	a, err := p.Client(i, p.token).Do(http.MethodGet, "/api/admin/cluster", nil, nil)
+	if err != nil {
+		return s, err
+	}
+	if a.Status != http.StatusOK {
+		return s, fmt.Errorf("cluster status: %d %s", a.Status, a.Body)
+	}
+	return s, a.JSON(&s)
+}
+
+// WaitLeader returns the node that leads, by what a running node says.
+func (p *Processes) WaitLeader() int {
+	p.c.tb.Helper()
+	leader := -1
+	p.c.waitFor(leaderWait, "a leader", func() bool {
+		for i, proc := range p.procs {
+			if proc.cmd == nil {
+				continue
+			}
+			s, err := p.Status(i)
+			if err != nil {
+				return false
+			}
+			for _, m := range s.Nodes {
+				if m.Leader {
+					leader = p.byHTTP(m.HTTP)
+				}
+			}
+			return leader >= 0
+		}
+		return false
+	})
+	return leader
+}
+
+func (p *Processes) byHTTP(addr string) int {
+	for i, m := range p.c.nodes {
+		if m.cfg.HTTP == addr {
+			return i
+		}
+	}
+	return -1
+}
+
+// Account makes an account with a balance, and lifts the limits that load from
+// one address would run into. It returns the account's key.
+func (p *Processes) Account(balanceCents int64) string {
+	p.c.tb.Helper()
+	op := p.Client(0, p.token)
+	p.c.mustJSON(op, http.MethodPatch, "/api/admin/settings", `{"rate_limit_ip_per_minute":0}`, http.StatusOK, &struct{}{})
+	var a struct{ ID string }
+	body := fmt.Sprintf(`{"email":"%s@example.com","name":"Test","balance_cents":%d}`, randomName(), balanceCents)
+	p.c.mustJSON(op, http.MethodPost, "/api/admin/accounts", body, http.StatusCreated, &a)
+	var k struct{ Key string }
+	p.c.mustJSON(op, http.MethodPost, "/api/admin/accounts/"+a.ID+"/apikeys", `{"name":"test"}`, http.StatusOK, &k)
+	p.c.journal.account(a.ID, k.Key, balanceCents)
+	return k.Key
+}
+
+// Acked returns the distinct CIDs that were acknowledged.
+func (p *Processes) Acked() []storage.CID { return p.c.journal.acked() }
+
+// Check starts who is down, waits until all nodes have the same, and holds the
+// cluster to its word. Every upload must have been tried until its outcome was
+// known: balances are then exact.
+func (p *Processes) Check() {
+	p.c.tb.Helper()
+	for i := range p.procs {
+		p.Start(i)
+	}
+	p.WaitReady()
+	p.c.waitFor(convergeWait, "all nodes the same, and no copy missing", p.converged)
+	p.checkContent()
+	p.checkBalances()
+}
+
+func (p *Processes) converged() bool {
+	s, err := p.Status(0)
+	if err != nil || len(s.Nodes) != len(p.procs) {
+		return false
+	}
+	for _, m := range s.Nodes {
+		if !m.Alive || !m.Voter || m.Missing != 0 || m.Applied != s.Nodes[0].Applied {
+			return false
+		}
+	}
+	return true
+}
+
+// checkContent reads every acknowledged blob through every node (I1, I2).
+func (p *Processes) checkContent() {
+	p.c.tb.Helper()
+	var g errgroup.Group
+	g.SetLimit(checksAtOnce)
+	for _, cid := range p.Acked() {
+		for i := range p.procs {
+			g.Go(func() error {
+				if _, err := p.Client(i, "").Get(cid); err != nil {
+					return fmt.Errorf("I1: acknowledged %s through node %d: %w", cid, i, err)
+				}
+				return nil
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		p.c.tb.Error(err)
+	}
+}
+
+// checkBalances holds every account's balance, through every node, to what its
+// client was told (I7, I8).
+func (p *Processes) checkBalances() {
+	p.c.tb.Helper()
+	p.c.journal.mu.Lock()
+	defer p.c.journal.mu.Unlock()
+	for key, a := range p.c.journal.accounts {
+		spent := int64(0)
+		for idem, u := range a.uploads {
+			if u.acked == nil {
+				p.c.tb.Errorf("the upload with the key %s was given up", idem)
+				continue
+			}
+			spent += u.acked.CostCents
+		}
+		for i := range p.procs {
+			balance, err := p.Client(i, key).Balance()
+			if err != nil {
+				p.c.tb.Errorf("balance through node %d: %v", i, err)
+			} else if balance != a.opening-spent {
+				p.c.tb.Errorf("I7, I8: account %s through node %d has %d cents: opened with %d, charged %d", a.id, i, balance, a.opening, spent)
+			}
+		}
+	}
+}
