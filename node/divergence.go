@@ -27,7 +27,7 @@ func (n *Node) compareStates(statuses map[storage.NodeID]peer.Status) {
 		return
 	}
 	n.logger.Error("replicated states differ", "index", at, "agree", agree, "differ", differ)
-	if majority := (len(n.fsm.Nodes()))/2 + 1; differ >= majority {
+	if majority := len(n.fsm.Nodes())/2 + 1; differ >= majority {
 		n.fail("its state is not the one that a majority has", fmt.Errorf("%w at index %d", errDiverged, at))
 	} else if agree >= majority {
 		n.proposer.frozen.Store(false) // the others are the ones that stop

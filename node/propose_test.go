@@ -104,13 +104,12 @@ func deposit(reference string) meta.Deposit {
 	return meta.Deposit{EntryID: newID("txn"), Account: "a", AmountCents: 5, Reference: reference}
 }
 
-func mustPropose(t *testing.T, p *proposer, c meta.Command) meta.Result {
+func mustPropose(t *testing.T, p *proposer, c meta.Command) {
 	t.Helper()
 	res, err := p.propose(t.Context(), meta.Header{}, c)
 	if err != nil || res.Err != nil {
 		t.Fatalf("%T: %v %v", c, err, res.Err)
 	}
-	return res
 }
 
 func balanceOf(t *testing.T, p *proposer) int64 {

@@ -41,10 +41,10 @@ func startLoad(t *testing.T, c *testcluster.Cluster, key string) *load {
 				}
 				b := content(uint64(w)<<16|uint64(i), size)
 				_, err := c.PutUntil(ctx, w+i, key, b, 30)
-				if ctx.Err() != nil {
-					return nil // stopped: whatever came of this one
-				}
-				if err != nil {
+				switch {
+				case ctx.Err() != nil:
+					continue // stopped: whatever came of this one
+				case err != nil:
 					return err
 				}
 				l.acks.Add(1)
