@@ -32,10 +32,11 @@ func (t *tx) putHolder(a Account) error {
 	return write(t, single(singleUnpaid), a.UsedBytes)
 }
 
-// hidden refuses a key that acts as nobody: what it does would cost it nothing.
-func hidden(op string, h Header, account string) error {
-	if account == anonymous && h.Actor != (Actor{}) {
-		return refuse(op, storage.KindForbidden, "not_anonymous", nil)
+// ownAccount refuses a key that acts for another account than its own, nobody
+// included: what it does then would cost it nothing.
+func ownAccount(op string, h Header, account string) error {
+	if h.Actor != (Actor{}) && h.Actor.Account != account {
+		return refuse(op, storage.KindForbidden, "not_own_account", nil)
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (t *tx) wholeSeconds() int64 { return t.time / 1000 * 1000 }
 // account is charged for it: all or nothing.
 func (t *tx) commitUpload(h Header, c CommitUpload) (UploadResult, error) {
 	const op = "CommitUpload"
-	if err := hidden(op, h, c.Account); err != nil {
+	if err := ownAccount(op, h, c.Account); err != nil {
 		return UploadResult{}, err
 	}
 	if c.Days < 1 || c.Days > daysAheadMax {
@@ -276,8 +276,11 @@ func (t *tx) checkReceipts(c CommitUpload, b blobRecord) error {
 	return nil
 }
 
-func (t *tx) extend(_ Header, c Extend) (ExtendResult, error) {
+func (t *tx) extend(h Header, c Extend) (ExtendResult, error) {
 	const op = "Extend"
+	if err := ownAccount(op, h, c.Account); err != nil {
+		return ExtendResult{}, err
+	}
 	old, held, err := t.reference(c.CID, c.Account)
 	if err != nil || !held || old.Expires <= t.time {
 		return ExtendResult{}, orRefuse(err, refuseMissing(op))
@@ -307,7 +310,7 @@ func (t *tx) extend(_ Header, c Extend) (ExtendResult, error) {
 
 func (t *tx) deleteReference(h Header, c DeleteReference) (DeleteResult, error) {
 	const op = "DeleteReference"
-	if err := hidden(op, h, c.Account); err != nil {
+	if err := ownAccount(op, h, c.Account); err != nil {
 		return DeleteResult{}, err
 	}
 	old, held, err := t.reference(c.CID, c.Account)

@@ -314,7 +314,7 @@ func TestQuotas(t *testing.T) {
 
 func (w *world) unpaidBytes() int64 {
 	w.t.Helper()
-	x := w.f.newTx()
+	x := w.f.newTx(w.f.state.Load())
 	defer func() { _ = x.b.Close() }()
 	a, ok, err := x.holder(anonymous)
 	if err != nil || !ok {
@@ -354,8 +354,8 @@ func TestAnonymousUploads(t *testing.T) {
 	equal(t, "bytes", w.unpaidBytes(), int64(1000))
 
 	for _, actor := range []Actor{{Account: "ann", Key: "key"}, {Account: "ann"}} {
-		w.refused(Header{Actor: actor}, w.upload(anonymous, sized(100, 5), 1), storage.KindForbidden, "not_anonymous")
-		w.refused(Header{Actor: actor}, DeleteReference{Account: anonymous, CID: sized(1000, 4)}, storage.KindForbidden, "not_anonymous")
+		w.refused(Header{Actor: actor}, w.upload(anonymous, sized(100, 5), 1), storage.KindForbidden, "not_own_account")
+		w.refused(Header{Actor: actor}, DeleteReference{Account: anonymous, CID: sized(1000, 4)}, storage.KindForbidden, "not_own_account")
 	}
 	equal(t, "balance", w.account("ann").BalanceCents, int64(997))
 	equal(t, "accounts", w.f.Counts().Accounts, int64(1))

@@ -58,6 +58,7 @@ type crasher struct {
 	fs      vfs.FS
 	mu      sync.Mutex // protects the fields below; held over a clone, so that nothing is acknowledged meanwhile
 	on      bool
+	news    bool // something was synced or acknowledged since the last crash
 	least   uint64
 	swapped bool
 	crashes []lost
@@ -71,6 +72,10 @@ func newCrasher() *crasher {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFileClose {
 			c.crash(fmt.Sprintf("operation %d on %s", op.Kind, op.Path))
 		}
+		switch op.Kind {
+		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+			c.note(func() {})
+		}
 		return nil
 	}))
 	return c
@@ -83,17 +88,22 @@ func (c *crasher) crash(before string) {
 		return
 	}
 	for _, percent := range []int{0, 50, 100} {
+		if percent == 0 && !c.news {
+			continue // the same disk as the last time
+		}
 		c.crashes = append(c.crashes, lost{
 			before: before, unsynced: percent, disk: c.disk.losePower(percent, c.rng), least: c.least, swapped: c.swapped,
 		})
 	}
+	c.news = false
 }
 
-// note records an acknowledgement, or turns the crashes on.
+// note records an acknowledgement or a sync, or turns the crashes on.
 func (c *crasher) note(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change()
+	c.news = true
 }
 
 // chronicle is a log and the state hash after each of its entries.
@@ -176,9 +186,9 @@ func (h *chronicle) replay(t *testing.T, disk *crashDisk, least uint64) {
 // ends in the state of a node that never crashed.
 func TestPowerLossAtEveryWrite(t *testing.T) {
 	t.Parallel()
-	h := madeUp(t, 60)
+	h := madeUp(t, 45)
 	c := newCrasher()
-	c.on = true
+	c.on, c.news = true, true
 	f, err := Open(testDir, testOptions(c.fs))
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +199,7 @@ func TestPowerLossAtEveryWrite(t *testing.T) {
 		f.ApplyBatch(rest[:n])
 		rest = rest[n:]
 		switch i % 5 {
-		case 0:
+		case 0, 4:
 			s, err := f.Snapshot()
 			if err != nil {
 				t.Fatal(err)
@@ -203,7 +213,7 @@ func TestPowerLossAtEveryWrite(t *testing.T) {
 			if f, err = Open(testDir, testOptions(c.fs)); err != nil {
 				t.Fatal(err)
 			}
-		case 2:
+		case 3:
 			if err := f.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
 				t.Fatal(err)
 			}

@@ -145,19 +145,18 @@ func (f *FSM) openDB(name string) (*pebble.DB, error) {
 	return db, nil
 }
 
-// newTx begins a batch on the state as it is.
-func (f *FSM) newTx() *tx {
-	s := f.state.Load()
+// newTx begins a batch on the state s, which is the database's.
+func (f *FSM) newTx(s *state) *tx {
 	return &tx{b: f.db.NewIndexedBatch(), hashes: maps.Clone(f.hashes), time: s.time, counts: f.counts, cache: &s.cached}
 }
 
-// load reads what is kept in memory from a newly opened database.
+// load reads what is kept in memory from a newly opened database. Readers that
+// take no lock see the state before it until it is complete.
 func (f *FSM) load() error {
-	f.state.Store(&state{})
 	f.hashes = map[byte]lanes{}
-	t := f.newTx()
-	defer func() { _ = t.b.Close() }()
 	s := &state{}
+	t := f.newTx(s)
+	defer func() { _ = t.b.Close() }()
 	if v, ok, err := t.get(local(localApplied)); err != nil {
 		return err
 	} else if ok {
@@ -216,7 +215,7 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 	f.life.RLock()
 	defer f.life.RUnlock()
 	was := f.state.Load()
-	t := f.newTx()
+	t := f.newTx(was)
 	defer func() { _ = t.b.Close() }()
 	index, term, check := was.index, was.term, was.check
 	var results []applied

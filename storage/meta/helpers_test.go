@@ -233,7 +233,7 @@ func (w *world) content() map[string]string {
 func (w *world) poke(change func(*tx) error) {
 	w.t.Helper()
 	s := w.f.state.Load()
-	x := w.f.newTx()
+	x := w.f.newTx(w.f.state.Load())
 	defer func() { _ = x.b.Close() }()
 	if err := errors.Join(change(x), w.f.commit(x, s.index, s.term, s.check)); err != nil {
 		w.t.Fatal(err)

@@ -228,7 +228,7 @@ func (m *model) upload(h Header, c CommitUpload) modelAnswer {
 		}
 		price, quota = m.settings.PriceCentsPerGiB, a.quota
 	} else if h.Actor.Key != "" {
-		return modelAnswer{code: "not_anonymous"}
+		return modelAnswer{code: "not_own_account"}
 	}
 	switch {
 	case m.blocked[c.CID]:
@@ -286,7 +286,7 @@ func (m *model) extend(c Extend) modelAnswer {
 
 func (m *model) remove(h Header, c DeleteReference) modelAnswer {
 	if c.Account == anonymous && h.Actor.Key != "" {
-		return modelAnswer{code: "not_anonymous"}
+		return modelAnswer{code: "not_own_account"}
 	}
 	key := modelRef{c.CID, c.Account}
 	if r, held := m.refs[key]; !held || r.Expires <= m.time {
@@ -452,7 +452,7 @@ func TestModel(t *testing.T) {
 		}
 		numbers := rapid.IntRange(0, 1<<16)
 		s := &script{w: w, pick: func(n int) int { return numbers.Draw(rt, "pick") % n }}
-		for range rapid.IntRange(10, 120).Draw(rt, "steps") {
+		for range rapid.IntRange(10, 80).Draw(rt, "steps") {
 			h, c := s.next()
 			got := w.do(h, c)
 			want := m.do(w.now, h, c)
@@ -509,7 +509,7 @@ func TestDeterminism(t *testing.T) {
 		numbers := rapid.IntRange(0, 1<<16)
 		pick := func(n int) int { return numbers.Draw(rt, "pick") % n }
 		s := &script{w: w, pick: pick}
-		for range rapid.IntRange(1, 60).Draw(rt, "entries") {
+		for range rapid.IntRange(1, 40).Draw(rt, "entries") {
 			var commands [][]byte
 			for range pick(4) { // an entry may hold none
 				h, c := s.next()
