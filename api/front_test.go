@@ -42,20 +42,20 @@ func (j *journal) String() string {
 	return j.b.String()
 }
 
-// testFront is a front without a node before routes of a test.
-func testFront(t *testing.T, places int) (*front, *web.Router, *journal) {
+// testFront is a front without a node, with one place, before routes of a test.
+func testFront(t *testing.T) (*front, *web.Router, *journal) {
 	t.Helper()
 	log := &journal{}
 	rt := web.NewRouter("test", hashbin.WriteError, nil)
 	return &front{
 		next: rt, logger: slog.New(slog.NewJSONHandler(log, nil)),
-		numbers: newNumbers(prometheus.NewRegistry()), places: make(chan struct{}, places),
+		numbers: newNumbers(prometheus.NewRegistry()), places: make(chan struct{}, 1),
 	}, rt, log
 }
 
-func do(t *testing.T, h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
+func do(t *testing.T, h http.Handler, target string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, target, http.NoBody)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -66,9 +66,9 @@ func do(t *testing.T, h http.Handler, method, target string, header ...string) *
 
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
-	f, _, log := testFront(t, 1)
+	f, _, log := testFront(t)
 	for _, id := range []string{"a", "A.b_c-9", strings.Repeat("x", requestIDMax)} {
-		if got := do(t, f, http.MethodGet, "/", "X-Request-Id", id).Header().Get("X-Request-Id"); got != id {
+		if got := do(t, f, "/", "X-Request-Id", id).Header().Get("X-Request-Id"); got != id {
 			t.Errorf("%q became %q", id, got)
 		}
 		if !strings.Contains(log.String(), `"id":"`+id+`"`) {
@@ -77,7 +77,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, id := range []string{"", "with blank", "line\nbreak", `quote"`, "é", strings.Repeat("x", requestIDMax+1)} {
-		got := do(t, f, http.MethodGet, "/", "X-Request-Id", id).Header().Get("X-Request-Id")
+		got := do(t, f, "/", "X-Request-Id", id).Header().Get("X-Request-Id")
 		if got == "" || got == id || seen[got] || len(got) > requestIDMax {
 			t.Errorf("%q became %q", id, got)
 		}
@@ -89,14 +89,14 @@ func TestRequestIDs(t *testing.T) {
 // after the first byte costs the connection.
 func TestPanicsAreTrapped(t *testing.T) {
 	t.Parallel()
-	f, rt, log := testFront(t, 1)
+	f, rt, log := testFront(t)
 	rt.Handle(http.MethodGet, "/panics", func(http.ResponseWriter, *http.Request, httprouter.Params) error { panic("SECRET") })
 	rt.Handle(http.MethodGet, "/late", func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
 		_, _ = io.WriteString(w, "half")
 		panic("late")
 	})
 	rt.Handle(http.MethodGet, "/aborts", func(http.ResponseWriter, *http.Request, httprouter.Params) error { panic(http.ErrAbortHandler) })
-	w := do(t, f, http.MethodGet, "/panics")
+	w := do(t, f, "/panics")
 	want := `{"error":"Internal server error","code":"internal_error","details":{}}`
 	if w.Code != http.StatusInternalServerError || w.Body.String() != want || w.Header().Get("X-Request-Id") == "" {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -111,7 +111,7 @@ func TestPanicsAreTrapped(t *testing.T) {
 					t.Errorf("%s: the connection stays: %v", path, err)
 				}
 			}()
-			do(t, f, http.MethodGet, path)
+			do(t, f, path)
 		}()
 	}
 	if n := len(f.places); n != 0 {
@@ -122,16 +122,16 @@ func TestPanicsAreTrapped(t *testing.T) {
 // Where nothing matched there is no dialect to ask; the format is ours.
 func TestPanicWithoutRoute(t *testing.T) {
 	t.Parallel()
-	f, _, _ := testFront(t, 1)
+	f, _, _ := testFront(t)
 	f.next = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("early") })
-	if w := do(t, f, http.MethodGet, "/"); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "internal_error") {
+	if w := do(t, f, "/"); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "internal_error") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 
 func TestTooManyRequests(t *testing.T) {
 	t.Parallel()
-	f, rt, _ := testFront(t, 1)
+	f, rt, _ := testFront(t)
 	started, end := make(chan struct{}), make(chan struct{})
 	rt.Handle(http.MethodGet, "/slow", func(http.ResponseWriter, *http.Request, httprouter.Params) error {
 		close(started)
@@ -139,15 +139,15 @@ func TestTooManyRequests(t *testing.T) {
 		return nil
 	})
 	var wg sync.WaitGroup
-	wg.Go(func() { do(t, f, http.MethodGet, "/slow") })
+	wg.Go(func() { do(t, f, "/slow") })
 	<-started
-	w := do(t, f.before(http.NotFoundHandler()), http.MethodGet, "/other") // another port's front has the same places
+	w := do(t, f.before(http.NotFoundHandler()), "/other") // another port's front has the same places
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "overloaded") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	close(end)
 	wg.Wait()
-	if w := do(t, f, http.MethodGet, "/other"); w.Code != http.StatusNotFound {
+	if w := do(t, f, "/other"); w.Code != http.StatusNotFound {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -225,9 +225,14 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	}
 	wrong := "hb_live_WRONGSECRET000000000000000000000"
 	for _, header := range [][]string{
-		{"Authorization", "Bearer " + key.Key}, {"Authorization", "ApiKey " + key.Key}, {"X-API-Key", key.Key},
-		{"Authorization", "Bearer " + wrong}, {"Authorization", wrong}, {"Cookie", "session=COOKIESECRET"},
-		{"Idempotency-Key", "IDEMSECRET", "Authorization", "Bearer " + key.Key}, {"X-Request-Id", "known-id"},
+		{"Authorization", "Bearer " + key.Key},
+		{"Authorization", "ApiKey " + key.Key},
+		{"X-API-Key", key.Key},
+		{"Authorization", "Bearer " + wrong},
+		{"Authorization", wrong},
+		{"Cookie", "session=COOKIESECRET"},
+		{"Idempotency-Key", "IDEMSECRET", "Authorization", "Bearer " + key.Key},
+		{"X-Request-Id", "known-id"},
 	} {
 		for _, path := range []string{"/api/balance", "/api/nowhere", "/api/content", "/QUERYLESS"} {
 			request(t, http.MethodGet, public+path+"?api_key=QUERYSECRET&token="+key.Key, "", header...)

@@ -132,7 +132,7 @@ var definition = regexp.MustCompile(`^([A-Z][A-Z0-9_]*) = (.*)$`)
 func (d *dialogue) run(t *testing.T, ar *txtar.Archive) {
 	t.Helper()
 	for _, f := range ar.Files {
-		if !t.Run(f.Name, func(t *testing.T) { d.section(t, string(f.Data)) }) { //nolint:paralleltest // one after the other
+		if !t.Run(f.Name, func(t *testing.T) { d.section(t, string(f.Data)) }) {
 			t.Fatal("the dialogue ends here")
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"mime/multipart"
 	"net/http"
 
-	"ringbin/api/web"
 	"ringbin/node"
 	"ringbin/storage"
 )
@@ -132,10 +131,9 @@ func (f *formBody) after(u *node.Upload) error {
 			return err
 		}
 	}
-	u.ContentType = f.typ
+	u.ContentType = declaredType(f.typ)
 	if u.Idem != nil {
-		mediaType, _ := web.MediaType(f.typ)
-		u.Idem.Request += " " + mediaType
+		u.Idem.Request += " " + u.ContentType
 	}
 	var err error
 	u.Days, err = f.keep.days()

@@ -70,7 +70,7 @@ func page(t *testing.T, r *rig, key, target, list, id string) (ids []string, nex
 		t.Fatal(err)
 	}
 	for _, item := range items {
-		ids = append(ids, item[id].(string))
+		ids = append(ids, fmt.Sprint(item[id]))
 	}
 	var cursor *string
 	if err := json.Unmarshal(v["next_cursor"], &cursor); err != nil {

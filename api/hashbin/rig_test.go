@@ -117,7 +117,11 @@ func (r *rig) dial(t *testing.T, adminPort bool) *net.TCPConn {
 	if err := conn.SetDeadline(time.Now().Add(answerWait)); err != nil {
 		t.Fatal(err)
 	}
-	return conn.(*net.TCPConn)
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		t.Fatalf("%T", conn)
+	}
+	return tcp
 }
 
 // send writes a request by hand, so that it may be as wrong as a test wants,

@@ -137,7 +137,7 @@ func uploadIdempotency(r *http.Request, form string, f *headerFaults) *node.Idem
 // retention in months; its CID may be left to the node.
 func (d *dialect) uploadSecondForm(w http.ResponseWriter, r *http.Request, c node.Caller, mediaType string) error {
 	var f headerFaults
-	u := node.Upload{ContentLength: r.ContentLength, Body: r.Body, ContentType: r.Header.Get("Content-Type")}
+	u := node.Upload{ContentLength: r.ContentLength, Body: r.Body, ContentType: declaredType(r.Header.Get("Content-Type"))}
 	u.CID = contentHash(r.Header, false, &f)
 	keep := retentionWishes{}
 	keep.add(retentionDays(r.Header, false, &f))
@@ -191,6 +191,16 @@ func (d *dialect) uploadSecondForm(w http.ResponseWriter, r *http.Request, c nod
 		got.CID.String(), got.CID.Size(), got.CID.Size(), got.CostCents, got.BalanceCents, got.Existing,
 		expires, expires, d.contentURL(r, got.CID),
 	})
+}
+
+// declaredType is the type to store with content; what is none says nothing.
+// It is replicated and sent with every read: hence no more than a type.
+func declaredType(contentType string) string {
+	mediaType, ok := web.MediaType(contentType)
+	if !ok {
+		return ""
+	}
+	return mediaType
 }
 
 // contentURL is where content is served: on a host of its own where the
