@@ -10,7 +10,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// hcLog lets HashiCorp's libraries log to slog. Their chatter at Info is our Debug.
+// hcLog lets HashiCorp's libraries log to slog, a level or two lower: their Info
+// is chatter, and most of their errors are a peer that is away, which health tells.
 type hcLog struct {
 	logger *slog.Logger
 	name   string
@@ -23,7 +24,7 @@ func newHCLog(l *slog.Logger, name string) hcLog { return hcLog{logger: l, name:
 
 var hcLevels = map[hclog.Level]slog.Level{
 	hclog.Trace: slog.LevelDebug - 4, hclog.Debug: slog.LevelDebug - 4, hclog.Info: slog.LevelDebug,
-	hclog.Warn: slog.LevelInfo, hclog.Error: slog.LevelWarn,
+	hclog.Warn: slog.LevelInfo, hclog.Error: slog.LevelInfo,
 }
 
 // Log implements hclog.Logger.
