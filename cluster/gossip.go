@@ -212,6 +212,14 @@ func (g *Gossip) Alive(id storage.NodeID) bool {
 	return ok || id == g.o.ID
 }
 
+// RPC returns where a node that seems alive says that its RPC is.
+func (g *Gossip) RPC(id storage.NodeID) (string, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m, ok := g.alive[id]
+	return m.Meta.RPC, ok && m.Meta.RPC != ""
+}
+
 // Members returns those that seem alive, this node included.
 func (g *Gossip) Members() []Member {
 	g.mu.Lock()

@@ -68,6 +68,7 @@ type Raft struct {
 	transport *raft.NetworkTransport
 	hasState  bool // when it was opened
 
+	poking    sync.Map // followers that a poke is on its way to
 	observer  *raft.Observer
 	watchers  watchers
 	ctx       context.Context //nolint:containedctx // the lifetime of goroutines
@@ -264,7 +265,12 @@ func (r *Raft) Poke(index uint64) {
 		if s.ID == r.opts.ID {
 			continue
 		}
+		// One at a time: a follower that is frozen would gather them.
+		if _, busy := r.poking.LoadOrStore(s.ID, true); busy {
+			continue
+		}
 		r.wg.Go(func() {
+			defer r.poking.Delete(s.ID)
 			req := &raft.AppendEntriesRequest{
 				RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(r.opts.ID), Addr: []byte(r.opts.ID)},
 				Term:      l.Term, PrevLogEntry: index, PrevLogTerm: l.Term, LeaderCommitIndex: index,

@@ -20,17 +20,17 @@ func (n *Node) compareStates(statuses map[storage.NodeID]peer.Status) {
 		return
 	}
 	at, agree, differ := sameIndex(own, statuses)
-	if differ == 0 {
-		return
+	majority := len(n.fsm.Nodes())/2 + 1
+	if differ > 0 {
+		n.logger.Error("replicated states differ", "index", at, "agree", agree, "differ", differ)
 	}
-	if n.proposer.frozen.Swap(true) {
-		return
-	}
-	n.logger.Error("replicated states differ", "index", at, "agree", agree, "differ", differ)
-	if majority := len(n.fsm.Nodes())/2 + 1; differ >= majority {
+	switch {
+	case differ >= majority:
 		n.fail("its state is not the one that a majority has", fmt.Errorf("%w at index %d", errDiverged, at))
-	} else if agree >= majority {
+	case agree >= majority:
 		n.proposer.frozen.Store(false) // the others are the ones that stop
+	case differ > 0:
+		n.proposer.frozen.Store(true)
 	}
 }
 
@@ -60,6 +60,7 @@ func sameIndex(own peer.Status, statuses map[storage.NodeID]peer.Status) (at uin
 		if differ > 0 {
 			return at, agree, differ
 		}
+		agree = max(agree, groups[hash])
 	}
-	return 0, 0, 0
+	return 0, agree, 0
 }

@@ -19,8 +19,8 @@ func TestSameIndex(t *testing.T) {
 		others        []peer.Status
 		agree, differ int
 	}{
-		"all equal":                {at(9, right), []peer.Status{at(9, right), at(9, right)}, 0, 0},
-		"others are elsewhere":     {at(9, right), []peer.Status{at(8, wrong), at(10, wrong)}, 0, 0},
+		"all equal":                {at(9, right), []peer.Status{at(9, right), at(9, right)}, 3, 0},
+		"others are elsewhere":     {at(9, right), []peer.Status{at(8, wrong), at(10, wrong)}, 1, 0},
 		"one other differs":        {at(9, right), []peer.Status{at(9, right), at(9, wrong)}, 2, 1},
 		"this one differs":         {at(9, wrong), []peer.Status{at(9, right), at(9, right)}, 1, 2},
 		"two nodes, nobody knows":  {at(9, wrong), []peer.Status{at(9, right)}, 1, 1},

@@ -50,8 +50,15 @@ func (h *addressHints) get(id storage.NodeID) (string, bool) {
 	return a, ok
 }
 
-// resolve turns a node id into host:port: the replicated book first, then hints.
+// resolve turns a node id into host:port: what the node itself says now, since
+// it may have moved and can't change the book before it is heard; then the
+// replicated book, then hints. Who answers is proved by TLS.
 func (n *Node) resolve(id storage.NodeID) (string, bool) {
+	if g := n.gossipNow.Load(); g != nil {
+		if addr, ok := g.RPC(id); ok {
+			return addr, true
+		}
+	}
 	if m, ok := n.fsm.Node(id); ok && m.RPC != "" {
 		return m.RPC, true
 	}
@@ -75,12 +82,25 @@ func (n *Node) dialAddr(ctx context.Context, addr string) (net.Conn, error) {
 // becomeMember makes a blank node one of a cluster: of a new one, or of the
 // one that it meets. It returns once this node's Raft has its membership.
 func (n *Node) becomeMember(ctx context.Context, raft *cluster.Raft) error {
-	if raft.HasState() {
+	// A node that stopped between its first entry and the whole of its
+	// membership goes on joining.
+	id := n.dir.identity()
+	joining := raft.HasState() && id.Cluster == "" && len(id.Promise) == 0
+	if raft.HasState() && !joining {
 		return n.noteMembership()
+	}
+	if joining && len(n.cfg.Join) == 0 {
+		return storage.Invalid("node.becomeMember", "", "join", "this node was joining a cluster: the addresses are needed once more")
 	}
 	res, err := n.former.Run(ctx)
 	if err != nil {
 		return err
+	}
+	if joining && res.Member == nil {
+		return &storage.Error{
+			Op: "node.becomeMember", Kind: storage.KindConflict,
+			Text: "this node was joining a cluster and found none: wipe its data directory to found one",
+		}
 	}
 	if res.Member != nil {
 		return n.join(ctx, raft, *res.Member)

@@ -115,7 +115,9 @@ func (p *proposer) propose(ctx context.Context, h meta.Header, c meta.Command) (
 	unknown := false
 	for {
 		pr := &proposal{command: command, tried: make(chan error, 1)}
-		if err := p.enqueue(pr); err != nil {
+		if err := p.enqueue(pr); err != nil && unknown {
+			return meta.Result{}, p.gaveUp(op, unknown, err)
+		} else if err != nil {
 			return meta.Result{}, err
 		}
 		again := false
@@ -286,6 +288,11 @@ func (p *proposer) accept(ctx context.Context, pack peer.Pack) (uint64, error) {
 	}
 	if len(pack.Commands) == 0 || len(pack.Commands) > packCommandsMax {
 		return 0, storage.Invalid(op, "", "commands", "1 to 1024")
+	}
+	for _, c := range pack.Commands {
+		if err := meta.Check(c); err != nil {
+			return 0, err
+		}
 	}
 	r := &round{term: pack.Term, commands: pack.Commands, done: make(chan roundResult, 1)}
 	select {

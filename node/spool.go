@@ -56,10 +56,10 @@ func (n *Node) spool(body io.Reader, limit, declared int64) (*spooled, error) {
 		return nil, storage.DiskError(op, err)
 	}
 	h := storage.NewHasher()
-	disk := &diskWriter{w: f}
+	disk := &diskWriter{w: f, room: func() error { return n.roomFor(0) }}
 	size, err := io.Copy(io.MultiWriter(disk, h), io.LimitReader(body, limit+1))
 	if disk.err != nil {
-		err = storage.DiskError(op, disk.err)
+		err = disk.err
 	}
 	if err == nil && size > limit {
 		err = &storage.Error{
@@ -92,16 +92,29 @@ func (n *Node) roomFor(size int64) error {
 	return nil
 }
 
-// diskWriter keeps the disk's own error apart from the body's.
+// roomEvery is after how many bytes a spool asks for room again: others spool
+// at the same time, and nobody knows how much a body of unknown size will take.
+const roomEvery = 1 << 20
+
+// diskWriter keeps the disk's own error apart from the body's, and stops above
+// the floor of free space.
 type diskWriter struct {
-	w   io.Writer
-	err error
+	w     io.Writer
+	room  func() error
+	since int64 // bytes since it asked for room
+	err   error
 }
 
 func (d *diskWriter) Write(p []byte) (int, error) {
+	if d.since += int64(len(p)); d.since >= roomEvery {
+		d.since = 0
+		if d.err = d.room(); d.err != nil {
+			return 0, d.err
+		}
+	}
 	n, err := d.w.Write(p)
 	if err != nil {
-		d.err = err
+		d.err = storage.DiskError("node.spool", err)
 	}
 	return n, err //nolint:wrapcheck // a writer hands errors on
 }

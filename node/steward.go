@@ -142,10 +142,14 @@ func (n *Node) proposeAs(ctx context.Context, c meta.Command) error {
 // While a change is under way the next one waits for it.
 func (s *steward) place(ctx context.Context, raft *cluster.Raft) error {
 	cur, next := s.n.fsm.Ring()
-	if next != nil {
-		return nil
-	}
 	book := s.n.fsm.Nodes()
+	if next != nil {
+		if s.fillable(*next) {
+			return nil
+		}
+		s.logger.Warn("ring change given up: one of its nodes is no member any more, or came up blank", "version", next.Version)
+		return s.propose(ctx, meta.AbortRing{Version: next.Version})
+	}
 	if cur == nil && !namesAll(book, raft.Servers()) {
 		return nil // the first ring waits until every founder has said where it is
 	}
@@ -170,6 +174,17 @@ func (s *steward) place(ctx context.Context, raft *cluster.Raft) error {
 		s.logger.Info("ring change proposed", "version", ring.Version, "nodes", len(nodes), "partitions_moved", cluster.Moved(cur, &ring))
 	}
 	return s.propose(ctx, set)
+}
+
+// fillable reports whether every node of a ring can still say that it holds its
+// part: a ring that names one who left would be filled for ever.
+func (s *steward) fillable(next storage.Ring) bool {
+	for _, rn := range next.Nodes {
+		if m, ok := s.n.fsm.Node(rn.ID); !ok || m.Incarnation != rn.Incarnation {
+			return false
+		}
+	}
+	return true
 }
 
 func namesAll(book []meta.Node, servers []cluster.Server) bool {

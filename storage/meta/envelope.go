@@ -54,7 +54,19 @@ func Encode(h Header, c Command) ([]byte, error) {
 	if len(b) > CommandMax && c.commandType() != typeSetRing {
 		return nil, storage.E(op, storage.KindTooLarge, fmt.Errorf("command of %d bytes", len(b)))
 	}
-	return b, nil
+	// What can be written and not read, text that is no UTF-8, would halt every
+	// node once it was in the log.
+	return b, Check(b)
+}
+
+// Check refuses a command that Apply could not read: KindInvalid. It stands
+// before the log, on the node that proposes and again on the leader, which may
+// run an older program than the proposer.
+func Check(command []byte) error {
+	if _, err := decode(command); err != nil {
+		return &storage.Error{Op: "meta.Check", Kind: storage.KindInvalid, Text: "The request holds text that is not UTF-8", Err: err}
+	}
+	return nil
 }
 
 // Pack returns the data of one log entry: commands under the leader's stamp,

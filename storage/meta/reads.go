@@ -304,7 +304,8 @@ func (e Entry) asHistory(account string) HistoryEntry {
 }
 
 // Blobs lists the catalogue's stored blobs that are alive, in CID order,
-// beginning after one, or with the first for nil.
+// beginning after one, or with the first for nil. Content that was taken down
+// is among them: it may be allowed again, and was paid for.
 func (f *FSM) Blobs(after *storage.CID, limit int, now int64) (blobs []Blob, err error) {
 	from := []byte{tableBlobs}
 	if after != nil {
@@ -320,7 +321,7 @@ func (f *FSM) Blobs(after *storage.CID, limit int, now int64) (blobs []Blob, err
 			if err := decMode.Unmarshal(v, &rec); err != nil {
 				return false, fmt.Errorf("%w: %w", errCorruptState, err)
 			}
-			if cid.Inline() || rec.Blocked || rec.References == 0 {
+			if cid.Inline() || rec.References == 0 {
 				return true, nil
 			}
 			for _, kind := range refKinds {
