@@ -266,3 +266,21 @@ func TestFrozenWritesNothing(t *testing.T) {
 		t.Errorf("%d entries", l.entries)
 	}
 }
+
+// TestUnreadableCommandsStayOut: what would halt every node once it was in the
+// log is refused before, by who proposes it and by the leader.
+func TestUnreadableCommandsStayOut(t *testing.T) {
+	t.Parallel()
+	p, l := openProposer(t)
+	if _, err := p.propose(t.Context(), meta.Header{}, meta.RevokeKey{Account: "a", ID: "\xff"}); storage.KindOf(err) != storage.KindInvalid {
+		t.Errorf("text that is no UTF-8: %v", err)
+	}
+	pack := peer.Pack{Term: 1, Commands: [][]byte{{0xee, 1, 0xa0}}}
+	if _, err := p.accept(t.Context(), pack); storage.KindOf(err) != storage.KindInvalid {
+		t.Errorf("an unknown type of command: %v", err)
+	}
+	if l.entries != 0 {
+		t.Errorf("%d entries", l.entries)
+	}
+	mustPropose(t, p, meta.Tick{})
+}

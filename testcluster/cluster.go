@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -57,6 +58,8 @@ type Cluster struct {
 type member struct {
 	cfg  node.Config
 	node *node.Node
+	id   storage.NodeID // once it was open
+	gone bool           // removed from the cluster: it never comes back
 }
 
 // Start starts a cluster of n founders (and opts.Joining more) and returns once
@@ -166,7 +169,7 @@ func (c *Cluster) open(i int) {
 		c.tb.Fatalf("node %d: %v", i, err)
 	}
 	c.mu.Lock()
-	c.nodes[i].node = n
+	c.nodes[i].node, c.nodes[i].id = n, n.ID()
 	c.mu.Unlock()
 }
 
@@ -222,9 +225,29 @@ func (c *Cluster) stop(ctx context.Context, i int) {
 // Restart starts a node that is down, with the data it had.
 func (c *Cluster) Restart(i int) {
 	c.tb.Helper()
-	if c.running(i) == nil {
+	if c.running(i) == nil && !c.gone(i) {
 		c.open(i)
 	}
+}
+
+// Remove takes a node that is down out of the cluster for ever, through
+// another node.
+func (c *Cluster) Remove(i, through int) {
+	c.tb.Helper()
+	c.mu.Lock()
+	id := c.nodes[i].id
+	c.nodes[i].gone = true
+	c.mu.Unlock()
+	a, err := c.Operator(through).Do(http.MethodDelete, "/api/admin/cluster/nodes/"+string(id), nil, nil)
+	if err != nil || a.Status != http.StatusOK {
+		c.tb.Fatalf("removing node %d: %v %d %s", i, err, a.Status, a.Body)
+	}
+}
+
+func (c *Cluster) gone(i int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nodes[i].gone
 }
 
 // Partition cuts the direction from one node to another; what the other sends

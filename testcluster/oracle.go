@@ -100,6 +100,9 @@ func (c *Cluster) checkContent() {
 	c.tb.Helper()
 	for _, cid := range c.journal.acked() {
 		for i := range c.nodes {
+			if c.gone(i) {
+				continue
+			}
 			if _, err := c.Client(i, "").Get(cid); err != nil {
 				c.tb.Errorf("I1: acknowledged %s through node %d: %v", cid, i, err)
 			}
@@ -115,6 +118,9 @@ func (c *Cluster) checkLedger() {
 	ctx, cancel := context.WithTimeout(context.Background(), convergeWait)
 	defer cancel()
 	for i := range c.nodes {
+		if c.gone(i) {
+			continue
+		}
 		if _, err := c.Node(i).Audit(ctx); err != nil {
 			c.tb.Errorf("I5: node %d: %v", i, err)
 		}
@@ -124,6 +130,9 @@ func (c *Cluster) checkLedger() {
 	for key, a := range c.journal.accounts {
 		least, most := a.spent(func(u *journalUpload) int64 { return c.Node(0).Service().Quote(u.cid.Size(), u.days) })
 		for i := range c.nodes {
+			if c.gone(i) {
+				continue
+			}
 			balance, err := c.Client(i, key).Balance()
 			if err != nil {
 				c.tb.Errorf("balance through node %d: %v", i, err)
