@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -468,4 +469,33 @@ func TestRestoreSettles(t *testing.T) {
 		t.Error(err)
 	}
 	equal(t, "state hash", stateHash(t, f), stateHash(t, w.f))
+}
+
+// A snapshot that is being written goes on through a restore, and its database
+// goes with it.
+func TestSnapshotOutlivesRestore(t *testing.T) {
+	t.Parallel()
+	w := newCluster(t)
+	w.must(Deposit{EntryID: "d", Account: "ann", AmountCents: 1, Reference: "d"})
+	want, other := snapshotOf(t, w.f), snapshotOf(t, newCluster(t).f)
+	snap, err := w.f.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := restore(w.f, other); err != nil {
+		t.Fatal(err)
+	}
+	var s sink
+	if err := snap.Persist(&s); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(s.Bytes(), want) {
+		t.Error("the snapshot has another state than the one that it was taken of")
+	}
+	snap.Release()
+	names, err := w.f.fs.List(w.f.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "directory", slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, dbPrefix) }), []string{w.f.name})
 }

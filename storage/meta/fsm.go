@@ -54,6 +54,8 @@ type FSM struct {
 	db   *pebble.DB
 	name string // of the database's folder in dir
 
+	holds holds
+
 	// Of the applying goroutine only; published through state after each batch.
 	hashes map[byte]lanes
 	counts Counts

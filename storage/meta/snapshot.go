@@ -10,8 +10,11 @@ import (
 	"hash"
 	"io"
 	iofs "io/fs"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
@@ -104,7 +107,7 @@ func (f *FSM) removeOthers(name string) error {
 		return fmt.Errorf("list %s: %w", f.dir, err)
 	}
 	for _, n := range names {
-		if strings.HasPrefix(n, dbPrefix) && n != name {
+		if strings.HasPrefix(n, dbPrefix) && n != name && !slices.Contains(f.holds.inUse(), n) {
 			if err := f.fs.RemoveAll(f.fs.PathJoin(f.dir, n)); err != nil {
 				return fmt.Errorf("remove %s: %w", n, err)
 			}
@@ -115,8 +118,59 @@ func (f *FSM) removeOthers(name string) error {
 
 // snapshot is the state at one index; Persist does the reading.
 type snapshot struct {
+	f      *FSM
+	db     *pebble.DB
 	pebble *pebble.Snapshot
 	index  uint64
+}
+
+// holds counts the snapshots that are being read of each database. A restore
+// may replace the database meanwhile: then the last one to be released closes
+// and removes it.
+type holds struct {
+	mu      sync.Mutex // protects the fields below
+	count   map[*pebble.DB]int
+	retired map[*pebble.DB]string // their names
+}
+
+func (h *holds) take(db *pebble.DB) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.count == nil {
+		h.count, h.retired = map[*pebble.DB]int{}, map[*pebble.DB]string{}
+	}
+	h.count[db]++
+}
+
+// retire reports whether nobody reads a database that is out of use.
+func (h *holds) retire(db *pebble.DB, name string) (free bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.count[db] == 0 {
+		return true
+	}
+	h.retired[db] = name
+	return false
+}
+
+// release returns the name of a database that is to be closed and removed now, or "".
+func (h *holds) release(db *pebble.DB) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.count[db]--; h.count[db] > 0 {
+		return ""
+	}
+	delete(h.count, db)
+	name := h.retired[db]
+	delete(h.retired, db)
+	return name
+}
+
+// inUse are the names of the databases that are retired and still read.
+func (h *holds) inUse() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.retired))
 }
 
 // Snapshot makes the state durable, since Raft will drop the entries behind it,
@@ -130,7 +184,8 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	}
 	f.life.RLock()
 	defer f.life.RUnlock()
-	return &snapshot{pebble: f.db.NewSnapshot(), index: f.AppliedIndex()}, nil
+	f.holds.take(f.db)
+	return &snapshot{f: f, db: f.db, pebble: f.db.NewSnapshot(), index: f.AppliedIndex()}, nil
 }
 
 // Persist streams the state.
@@ -145,7 +200,16 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 }
 
 // Release lets go of the state.
-func (s *snapshot) Release() { _ = s.pebble.Close() }
+func (s *snapshot) Release() {
+	_ = s.pebble.Close() // it was only read
+	name := s.f.holds.release(s.db)
+	if name == "" {
+		return
+	}
+	if err := errors.Join(s.db.Close(), s.f.fs.RemoveAll(s.f.fs.PathJoin(s.f.dir, name))); err != nil {
+		s.f.opts.Logger.Warn("replaced metadata not removed", "name", name, "err", err)
+	}
+}
 
 func (s *snapshot) write(to io.Writer) error {
 	buffered := bufio.NewWriterSize(to, 1<<20)
@@ -242,10 +306,15 @@ func (f *FSM) swap(name string) error {
 	if err != nil {
 		return err
 	}
-	old := f.db
+	old, oldName := f.db, f.name
 	f.db, f.name = db, name
-	if err := errors.Join(f.load(), old.Close()); err != nil {
+	if err := f.load(); err != nil {
 		return err
+	}
+	if f.holds.retire(old, oldName) {
+		if err := old.Close(); err != nil {
+			return fmt.Errorf("close replaced metadata: %w", err)
+		}
 	}
 	f.halted = nil
 	return f.removeOthers(name)
