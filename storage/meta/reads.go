@@ -51,7 +51,8 @@ func lookUpID(r pebble.Reader, key []byte) (string, bool, error) {
 	if err != nil {
 		return "", false, fmt.Errorf("%w: %w", errCorruptState, err)
 	}
-	return string(b), true, closer.Close()
+	id := string(b) // a copy, made before the database takes its memory back
+	return id, true, closer.Close()
 }
 
 // Account returns an account.
