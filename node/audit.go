@@ -60,18 +60,13 @@ func (n *Node) IsLeader() bool {
 // of all that it has applied.
 func (n *Node) Settled() bool { return n.replicas.Status().Settled() }
 
-// Placed reports whether the ring that holds has exactly the members that the
-// address book names, this node among them, and no other ring is being filled.
-func (n *Node) Placed() bool {
+// InRing reports whether the ring that holds has this node, and no other one
+// is being filled.
+func (n *Node) InRing() bool {
 	cur, next := n.fsm.Ring()
-	book := n.fsm.Nodes()
-	if cur == nil || next != nil || len(cur.Nodes) != len(book) {
+	if cur == nil || next != nil {
 		return false
 	}
-	for _, m := range book {
-		if _, in := cur.Node(m.ID); !in {
-			return false
-		}
-	}
-	return n.isMember(n.self())
+	_, in := cur.Node(n.self())
+	return in
 }

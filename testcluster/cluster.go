@@ -320,7 +320,7 @@ func (c *Cluster) converged() bool {
 			continue
 		}
 		at, h, err := n.StateHash()
-		if err != nil || !n.Settled() || !n.Placed() {
+		if err != nil || !n.Settled() || !n.InRing() {
 			return false
 		}
 		if first {
