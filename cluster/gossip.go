@@ -91,7 +91,30 @@ func ListenGossip(addr string) (GossipTransport, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("listen for gossip on %s: %w", addr, err)
 	}
-	return t, net.JoinHostPort(host, strconv.Itoa(t.GetAutoBindPort())), nil
+	return gossipSockets{t}, net.JoinHostPort(host, strconv.Itoa(t.GetAutoBindPort())), nil
+}
+
+// gossipSockets are memberlist's own. Their Shutdown waits for a goroutine that
+// hands accepted connections on, and would wait for ever when nobody takes
+// them, as before memberlist has started: here they are taken and dropped.
+type gossipSockets struct{ *memberlist.NetTransport }
+
+// Shutdown closes the sockets.
+func (g gossipSockets) Shutdown() error {
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case c := <-g.StreamCh():
+				_ = c.Close() // nobody we talk to
+			case <-g.PacketCh():
+			case <-done:
+				return
+			}
+		}
+	}()
+	return g.NetTransport.Shutdown() //nolint:wrapcheck // memberlist's own
 }
 
 // OpenGossip starts gossiping.
