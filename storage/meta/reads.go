@@ -52,7 +52,7 @@ func lookUpID(r pebble.Reader, key []byte) (string, bool, error) {
 		return "", false, fmt.Errorf("%w: %w", errCorruptState, err)
 	}
 	id := string(b) // a copy, made before the database takes its memory back
-	return id, true, closer.Close()
+	return id, true, closer.Close() //nolint:wrapcheck // a read of Pebble's that ended
 }
 
 // Account returns an account.
