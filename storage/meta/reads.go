@@ -51,7 +51,7 @@ func lookUpID(r pebble.Reader, key []byte) (string, bool, error) {
 	if err != nil {
 		return "", false, fmt.Errorf("%w: %w", errCorruptState, err)
 	}
-	id := string(b) // a copy, made before the database takes its memory back
+	id := string(b)                 // a copy, made before the database takes its memory back
 	return id, true, closer.Close() //nolint:wrapcheck // a read of Pebble's that ended
 }
 
