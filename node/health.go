@@ -148,7 +148,7 @@ func (h *healthWatch) conclude(statuses map[storage.NodeID]peer.Status, members 
 	if skew := medianSkew(statuses); skew > skewMax || skew < -skewMax {
 		add(reasonSkew, skew.Milliseconds(), "this node's clock is off from the others'")
 	}
-	add(reasonDiverged, number64(n.proposer.frozen.Load()), "nodes disagree about the state and none has a majority: nothing is written")
+	add(reasonDiverged, int64(number(n.proposer.frozen.Load())), "nodes disagree about the state and none has a majority: nothing is written")
 	if next != nil {
 		add(reasonRingChange, 1, fmt.Sprintf("ring %d is being filled", next.Version))
 	}
@@ -167,13 +167,6 @@ func (h *healthWatch) noTolerance(statuses map[storage.NodeID]peer.Status) int64
 		}
 	}
 	if len(voters) >= 2 && alive <= len(voters)/2+1 && (len(voters) == 2 || alive < len(voters)) {
-		return 1
-	}
-	return 0
-}
-
-func number64(b bool) int64 {
-	if b {
 		return 1
 	}
 	return 0
