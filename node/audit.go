@@ -60,13 +60,18 @@ func (n *Node) IsLeader() bool {
 // of all that it has applied.
 func (n *Node) Settled() bool { return n.replicas.Status().Settled() }
 
-// InRing reports whether the ring that holds has this node, and no other one
-// is being filled.
-func (n *Node) InRing() bool {
+// Placed reports whether the ring that holds has exactly the members that the
+// address book names, this node among them, and no other ring is being filled.
+func (n *Node) Placed() bool {
 	cur, next := n.fsm.Ring()
-	if cur == nil || next != nil {
+	book := n.fsm.Nodes()
+	if cur == nil || next != nil || len(cur.Nodes) != len(book) {
 		return false
 	}
-	_, in := cur.Node(n.self())
-	return in
+	for _, m := range book {
+		if _, in := cur.Node(m.ID); !in {
+			return false
+		}
+	}
+	return n.isMember(n.self())
 }

@@ -303,3 +303,26 @@ func TestRevokedEverywhere(t *testing.T) {
 		t.Fatalf("%v %d %s", err, a.Status, a.Body)
 	}
 }
+
+// TestTwoDeadAreRemoved: the ring that is to be filled after the first removal
+// still names the second one, and is given up; copies come back to R.
+func TestTwoDeadAreRemoved(t *testing.T) {
+	c := testcluster.Start(t, 5, testcluster.Options{})
+	_, key := c.Account(1000)
+	const blobs = 20
+	for i := range blobs {
+		if _, _, err := c.Client(i%5, key).Put(content(uint64(i), 500+i), 30); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.WaitConverged()
+	c.Kill(3)
+	c.Kill(4)
+	c.WaitLeader()
+	c.Remove(3, 0)
+	c.Remove(4, 1)
+	c.WaitConverged()
+	if got := copies(clusterStatus(t, c, 2)); got != 3*blobs {
+		t.Errorf("%d copies of %d blobs, want three of each", got, blobs)
+	}
+}

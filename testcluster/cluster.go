@@ -320,7 +320,7 @@ func (c *Cluster) converged() bool {
 			continue
 		}
 		at, h, err := n.StateHash()
-		if err != nil || !n.Settled() || !n.InRing() {
+		if err != nil || !n.Settled() || !n.Placed() {
 			return false
 		}
 		if first {
