@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -141,18 +140,6 @@ func (c *Cluster) config(i, founders int) node.Config {
 		c.opts.Configure(i, &cfg)
 	}
 	return cfg
-}
-
-// freeAddr returns a loopback address whose port is free for TCP now.
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
 }
 
 func (c *Cluster) openAll(from, to int) {

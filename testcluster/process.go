@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -74,16 +72,16 @@ func StartProcesses(tb testing.TB, bin string, n int) *Processes {
 	}
 	rpcs := make([]string, n)
 	for i := range n {
-		rpcs[i] = processAddr(tb)
+		rpcs[i] = freeAddr(tb)
 	}
 	for i := range n {
-		public := processAddr(tb)
+		public := freeAddr(tb)
 		c.nodes = append(c.nodes, &member{cfg: node.Config{HTTP: public}})
 		p.procs = append(p.procs, &process{
 			log: filepath.Join(c.dir, fmt.Sprintf("n%d.log", i)),
 			args: []string{
 				"serve", "--data-dir", filepath.Join(c.dir, fmt.Sprintf("n%d", i)), "--name", fmt.Sprintf("n%d", i),
-				"--http", public, "--rpc", rpcs[i], "--gossip", processAddr(tb), "--admin=", "--cluster-secret-file", secretFile,
+				"--http", public, "--rpc", rpcs[i], "--gossip", freeAddr(tb), "--admin=", "--cluster-secret-file", secretFile,
 				"--bootstrap-expect", strconv.Itoa(n), "--join", strings.Join(rpcs, ","), "--free-floor-bytes=-1",
 			},
 		})
@@ -101,34 +99,6 @@ func StartProcesses(tb testing.TB, bin string, n int) *Processes {
 	}
 	p.WaitReady()
 	return p
-}
-
-// The ports of processes lie below those that the system gives to outgoing
-// connections: one of a killed node has to be free when it is started again.
-const processPortsFirst, processPortsEnd = 10_000, 20_000
-
-var processPorts atomic.Int32
-
-func processAddr(tb testing.TB) string {
-	tb.Helper()
-	var lc net.ListenConfig
-	for range processPortsEnd - processPortsFirst {
-		port := processPortsFirst + (os.Getpid()*31+int(processPorts.Add(1)))%(processPortsEnd-processPortsFirst)
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		ln, err := lc.Listen(context.Background(), "tcp", addr)
-		if err != nil {
-			continue
-		}
-		pc, err := lc.ListenPacket(context.Background(), "udp", addr)
-		if err = errors.Join(err, ln.Close()); err != nil {
-			continue
-		}
-		if err := pc.Close(); err == nil {
-			return addr
-		}
-	}
-	tb.Fatal("no free port")
-	return ""
 }
 
 // tellLog prints the end of a node's log.
