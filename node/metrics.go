@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"ringbin/cluster"
 	"ringbin/storage/meta"
 )
 
@@ -14,6 +15,11 @@ func (n *Node) registerMetrics() {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	if libraries, err := cluster.LibraryMetrics(); err != nil {
+		n.logger.Warn("the libraries' own metrics are missing", "err", err)
+	} else {
+		n.registry.MustRegister(libraries)
+	}
 	gauge := func(name, help string, read func() float64) {
 		n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "ringbin", Name: name, Help: help}, read))
 	}
