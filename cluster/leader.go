@@ -106,7 +106,7 @@ func (r *Raft) LastContact() time.Time {
 // VerifyLeader returns once a majority has confirmed that this node leads
 // still. It counts the answers of non-voters: use it only where there are none.
 func (r *Raft) VerifyLeader(ctx context.Context) error {
-	if err := wait(ctx, &r.wg, r.raft.VerifyLeader()); err != nil {
+	if err := r.futures.wait(ctx, r.raft.VerifyLeader); err != nil {
 		return notLeader("cluster.VerifyLeader", err)
 	}
 	return nil

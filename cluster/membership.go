@@ -65,21 +65,27 @@ func (r *Raft) Bootstrap(ids []storage.NodeID) error {
 
 // AddNonvoter adds a member that replicates and does not vote. Leader only.
 func (r *Raft) AddNonvoter(ctx context.Context, id storage.NodeID) error {
-	return r.change(ctx, "cluster.AddNonvoter", r.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), 0, memberTimeout))
+	return r.change(ctx, "cluster.AddNonvoter", func() raft.Future {
+		return r.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), 0, memberTimeout)
+	})
 }
 
 // AddVoter gives a member a vote. Leader only.
 func (r *Raft) AddVoter(ctx context.Context, id storage.NodeID) error {
-	return r.change(ctx, "cluster.AddVoter", r.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, memberTimeout))
+	return r.change(ctx, "cluster.AddVoter", func() raft.Future {
+		return r.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, memberTimeout)
+	})
 }
 
 // RemoveServer takes a member out. Leader only.
 func (r *Raft) RemoveServer(ctx context.Context, id storage.NodeID) error {
-	return r.change(ctx, "cluster.RemoveServer", r.raft.RemoveServer(raft.ServerID(id), 0, memberTimeout))
+	return r.change(ctx, "cluster.RemoveServer", func() raft.Future {
+		return r.raft.RemoveServer(raft.ServerID(id), 0, memberTimeout)
+	})
 }
 
-func (r *Raft) change(ctx context.Context, op string, f raft.Future) error {
-	if err := wait(ctx, &r.wg, f); err != nil {
+func (r *Raft) change(ctx context.Context, op string, ask func() raft.Future) error {
+	if err := r.futures.wait(ctx, ask); err != nil {
 		return outcome(op, err)
 	}
 	return nil
@@ -87,5 +93,5 @@ func (r *Raft) change(ctx context.Context, op string, f raft.Future) error {
 
 // TransferLeadership hands leadership to a member that is up to date.
 func (r *Raft) TransferLeadership(ctx context.Context) error {
-	return r.change(ctx, "cluster.TransferLeadership", r.raft.LeadershipTransfer())
+	return r.change(ctx, "cluster.TransferLeadership", r.raft.LeadershipTransfer)
 }

@@ -71,6 +71,7 @@ type Raft struct {
 	poking    sync.Map // followers that a poke is on its way to
 	observer  *raft.Observer
 	watchers  watchers
+	futures   futures
 	ctx       context.Context //nolint:containedctx // the lifetime of goroutines
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
@@ -117,7 +118,9 @@ func (r *Raft) config(hlog hcLog) *raft.Config {
 	c.TrailingLogs = trailingLogs
 	c.SnapshotThreshold = snapshotThreshold
 	c.MaxAppendEntries = appendEntriesMax
-	c.BatchApplyCh = true
+	// Raft's own queue holds nothing: the proposer has one entry in flight, what
+	// can't be taken is certainly not done, and nothing is left in it unanswered.
+	c.BatchApplyCh = false
 	c.NoSnapshotRestoreOnStart = true // the FSM keeps its own state
 	c.NoLegacyTelemetry = true
 	c.Logger = hlog
@@ -181,8 +184,11 @@ func (r *Raft) Apply(ctx context.Context, data []byte) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, notLeader("cluster.Apply", err)
 	}
-	f := r.raft.Apply(data, applyTimeout(ctx))
-	err := wait(ctx, &r.wg, f)
+	var f raft.ApplyFuture
+	err := r.futures.wait(ctx, func() raft.Future {
+		f = r.raft.Apply(data, applyTimeout(ctx))
+		return f
+	})
 	if err != nil {
 		return 0, outcome("cluster.Apply", err)
 	}
@@ -201,23 +207,11 @@ func applyTimeout(ctx context.Context) time.Duration {
 	return rpcTimeout
 }
 
-// wait waits for a future, or for ctx: a future itself can't be given up.
-func wait(ctx context.Context, wg *sync.WaitGroup, f raft.Future) error {
-	done := make(chan error, 1)
-	wg.Go(func() { done <- f.Error() })
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// outcome tells what was certainly not done from what nobody can tell. With
-// BatchApplyCh an enqueue timeout is of the second kind too.
+// outcome tells what was certainly not done from what nobody can tell.
 func outcome(op string, err error) error {
 	switch {
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrNotVoter):
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrNotVoter),
+		errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, errClosing):
 		return notLeader(op, err)
 	default:
 		return &storage.Error{Op: op, Kind: storage.KindUnknown, Code: "outcome_unknown", Err: err}
@@ -287,6 +281,7 @@ func (r *Raft) Close() error {
 	r.closeOnce.Do(func() {
 		r.cancel()
 		r.raft.DeregisterObserver(r.observer)
+		r.futures.close(futuresWithin)
 		err := r.raft.Shutdown().Error()
 		err = errors.Join(err, r.transport.Close())
 		r.transport.CloseStreams()
@@ -300,7 +295,8 @@ func (r *Raft) Close() error {
 
 // Snapshot takes a snapshot now and drops the entries behind it.
 func (r *Raft) Snapshot(ctx context.Context) error {
-	if err := wait(ctx, &r.wg, r.raft.Snapshot()); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+	err := r.futures.wait(ctx, func() raft.Future { return r.raft.Snapshot() })
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return storage.E("cluster.Snapshot", storage.KindInternal, err)
 	}
 	return nil
