@@ -64,7 +64,7 @@ func open(t *testing.T, n int) []*node.Node {
 			}
 		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for i, nd := range nodes {
 		if err := nd.WaitReady(ctx); err != nil {
