@@ -42,6 +42,53 @@ type Ring struct {
 	Owners  [][]uint16 `cbor:"5,keyasint"` // for each partition, R indexes into Nodes, the first owner first
 }
 
+// While a change is under way the ring that holds is handed over partition by
+// partition: some have the owners of the next ring already, so that their
+// number may differ, and a node that came up blank may stand in Nodes twice,
+// with its old incarnation and with its new one. What needs a quorum asks
+// [Ring.WriteQuorum], never R or W.
+
+// WriteQuorum is how many owners of a CID's partition have to hold it before a
+// put of it counts.
+func (r *Ring) WriteQuorum(c CID) int { return QuorumFor(len(r.Owners[c.Partition()])) }
+
+// SameOwners reports whether a partition has the same owners in two rings, in
+// whatever order. A node that came up blank is another one.
+func (r *Ring) SameOwners(o *Ring, p int) bool {
+	if len(r.Owners[p]) != len(o.Owners[p]) {
+		return false
+	}
+	for _, n := range r.Owners[p] {
+		if !o.owned(p, r.Nodes[n]) {
+			return false
+		}
+	}
+	return true
+}
+
+// owned reports whether this incarnation of a node owns a partition.
+func (r *Ring) owned(p int, by RingNode) bool {
+	return slices.ContainsFunc(r.Owners[p], func(n uint16) bool {
+		return r.Nodes[n].ID == by.ID && r.Nodes[n].Incarnation == by.Incarnation
+	})
+}
+
+// OwnsPartition reports whether this incarnation of a node owns a partition.
+func (r *Ring) OwnsPartition(p int, id NodeID, incarnation uint64) bool {
+	return r.owned(p, RingNode{ID: id, Incarnation: incarnation})
+}
+
+// Places counts the partitions that a node owns, whatever its incarnation.
+func (r *Ring) Places(id NodeID) int {
+	places := 0
+	for _, owners := range r.Owners {
+		if slices.ContainsFunc(owners, func(n uint16) bool { return r.Nodes[n].ID == id }) {
+			places++
+		}
+	}
+	return places
+}
+
 // QuorumFor returns W for R copies: R/2+1, so that for R > 1 one loss is survived.
 func QuorumFor(r int) int { return r/2 + 1 }
 

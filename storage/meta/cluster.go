@@ -2,7 +2,6 @@ package meta
 
 import (
 	"fmt"
-	"slices"
 
 	"ringbin/storage"
 )
@@ -13,14 +12,17 @@ type cached struct {
 	settings Settings
 	ring     *storage.Ring // nil before the first one
 	next     *storage.Ring // nil while no change is under way
+	note     ringNote
 	nodes    map[storage.NodeID]Node
+	draining map[storage.NodeID]Drain
+	replaced map[storage.NodeID]storage.NodeID // a dead member -> who comes in its place
 	time     int64
 }
 
 // reload reads the cached records again after one of them was written.
 func (t *tx) reload() error {
 	t.cacheOld = true
-	c := &cached{nodes: map[storage.NodeID]Node{}}
+	c := &cached{nodes: map[storage.NodeID]Node{}, draining: map[storage.NodeID]Drain{}, replaced: map[storage.NodeID]storage.NodeID{}}
 	settings, ok, err := read[Settings](t, single(singleSettings))
 	if err != nil {
 		return err
@@ -45,8 +47,14 @@ func (t *tx) reload() error {
 		c.nodes[n.ID] = n
 		return true, nil
 	})
+	if err != nil {
+		return err
+	}
+	if c.note, _, err = read[ringNote](t, single(singleRingNote)); err != nil {
+		return err
+	}
 	t.cache = c
-	return err
+	return t.reloadLeaving(c)
 }
 
 func nodeKey(id storage.NodeID) []byte { return key(tableNodes).str(string(id)) }
@@ -70,6 +78,11 @@ func (t *tx) putNode(_ Header, c PutNode) (Node, error) {
 	if err := write(t, nodeKey(n.ID), n); err != nil {
 		return Node{}, err
 	}
+	if !known || n.Incarnation != old.Incarnation || n.Zone != old.Zone || n.Capacity != old.Capacity {
+		if err := t.releaseRing(); err != nil {
+			return Node{}, err
+		}
+	}
 	return n, t.reload()
 }
 
@@ -83,90 +96,10 @@ func (t *tx) removeNode(_ Header, c RemoveNode) (none, error) {
 	if err := write(t, key(tableRemoved).str(string(c.ID)), t.time); err != nil {
 		return none{}, err
 	}
-	return none{}, t.reload()
-}
-
-// setRing takes in a ring that was computed from the one that holds. Nodes
-// that apply it check its form and never compute: two versions of the program
-// cannot disagree about it (I11).
-func (t *tx) setRing(_ Header, c SetRing) (none, error) {
-	const op = "SetRing"
-	var from uint64
-	if t.cache.ring != nil {
-		from = t.cache.ring.Version
-	}
-	if c.From != from || t.cache.next != nil || c.Ring.Version != from+1 {
-		return none{}, refuse(op, storage.KindConflict, "ring_changed", nil)
-	}
-	if err := c.Ring.Validate(); err != nil {
-		return none{}, storage.E("meta."+op, storage.KindInvalid, err)
-	}
-	for _, n := range c.Ring.Nodes {
-		if known, ok := t.cache.nodes[n.ID]; !ok || known.Incarnation != n.Incarnation {
-			return none{}, refuse(op, storage.KindConflict, "ring_names_stranger", nil)
-		}
-	}
-	name := singleNextRing
-	if t.cache.ring == nil {
-		name = singleRing
-	}
-	if err := write(t, single(name), c.Ring); err != nil {
+	if err := t.forgetLeaving(c.ID); err != nil {
 		return none{}, err
 	}
-	return none{}, t.reload()
-}
-
-// ringSynced notes a node's word; with the last one, next becomes current.
-func (t *tx) ringSynced(_ Header, c RingSynced) (none, error) {
-	const op = "RingSynced"
-	next := t.cache.next
-	if next == nil || next.Version != c.Version {
-		return none{}, refuse(op, storage.KindConflict, "ring_changed", nil)
-	}
-	if n, ok := next.Node(c.Node); !ok || n.Incarnation != c.Incarnation {
-		return none{}, refuse(op, storage.KindConflict, "ring_names_stranger", nil)
-	}
-	synced, _, err := read[syncedRecord](t, single(singleSynced))
-	if err != nil {
-		return none{}, err
-	}
-	if synced.Version != c.Version {
-		synced = syncedRecord{Version: c.Version}
-	}
-	if i, there := slices.BinarySearch(synced.Nodes, c.Node); !there {
-		synced.Nodes = slices.Insert(synced.Nodes, i, c.Node)
-	}
-	if len(synced.Nodes) < len(next.Nodes) {
-		return none{}, write(t, single(singleSynced), synced)
-	}
-	if err := t.del(single(singleSynced)); err != nil {
-		return none{}, err
-	}
-	if err := t.del(single(singleNextRing)); err != nil {
-		return none{}, err
-	}
-	if err := write(t, single(singleRing), *next); err != nil {
-		return none{}, err
-	}
-	return none{}, t.reload()
-}
-
-// abortRing drops the next ring. The current one gets a version above it: no
-// word that was said of the dropped ring can be taken for another one.
-func (t *tx) abortRing(_ Header, c AbortRing) (none, error) {
-	next := t.cache.next
-	if next == nil || next.Version != c.Version {
-		return none{}, refuse("AbortRing", storage.KindConflict, "ring_changed", nil)
-	}
-	cur := *t.cache.ring
-	cur.Version = next.Version + 1
-	if err := write(t, single(singleRing), cur); err != nil {
-		return none{}, err
-	}
-	if err := t.del(single(singleNextRing)); err != nil {
-		return none{}, err
-	}
-	if err := t.del(single(singleSynced)); err != nil {
+	if err := t.releaseRing(); err != nil {
 		return none{}, err
 	}
 	return none{}, t.reload()

@@ -214,6 +214,39 @@ type AbortRing struct {
 	Version uint64 `cbor:"1,keyasint"`
 }
 
+// PartitionsSynced is a node's word that it holds all that was committed of
+// partitions which the next ring gives it, up to an index at or after that
+// ring's SetRing. A partition whose owners have said enough is handed over;
+// with the last one next becomes current. Its value is a [Handover].
+type PartitionsSynced struct {
+	Node        storage.NodeID `cbor:"1,keyasint"`
+	Incarnation uint64         `cbor:"2,keyasint"`
+	Version     uint64         `cbor:"3,keyasint"`
+	Partitions  PartitionSet   `cbor:"4,keyasint"` // none: only look whether anything is left to hand over
+}
+
+// HoldRing drops the next ring, if there is one, and has no other proposed
+// until the hold is taken away or the members change. It has no value.
+type HoldRing struct {
+	Hold bool `cbor:"1,keyasint"`
+}
+
+// DrainNode marks a member as leaving, or takes the mark away: a ring that is
+// computed from then on gives it nothing. It has no value.
+type DrainNode struct {
+	ID    storage.NodeID `cbor:"1,keyasint"`
+	Drain bool           `cbor:"2,keyasint"`
+	Force bool           `cbor:"3,keyasint"` // leave even while other members do not answer
+}
+
+// ReplaceNode notes that a member comes in the place of a dead one of the same
+// name, or, with Cancel, that the dead one is not dead. It has no value.
+type ReplaceNode struct {
+	Old    storage.NodeID `cbor:"1,keyasint"`
+	New    storage.NodeID `cbor:"2,keyasint"`
+	Cancel bool           `cbor:"3,keyasint"`
+}
+
 // SetSettings changes settings; its value is the new [Settings].
 type SetSettings struct {
 	Patch SettingsPatch `cbor:"1,keyasint"`

@@ -263,14 +263,14 @@ func (t *tx) checkReceipts(c CommitUpload, b blobRecord) error {
 		if ring == nil {
 			continue
 		}
-		got := 0
+		got, wanted := 0, ring.WriteQuorum(c.CID)
 		for _, o := range ring.OwnersOf(c.CID) {
 			if good[o.ID] {
 				got++
 			}
 		}
-		if got < ring.W {
-			return refuse(op, storage.KindUnavailable, "not_enough_replicas", map[string]any{"wanted": int64(ring.W), "got": int64(got)})
+		if got < wanted {
+			return refuse(op, storage.KindUnavailable, "not_enough_replicas", map[string]any{"wanted": int64(wanted), "got": int64(got)})
 		}
 	}
 	return nil

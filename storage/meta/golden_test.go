@@ -112,6 +112,10 @@ func goldenCommands() []Command {
 			RateIPPerMinute: new(int64(200)), CORSOrigins: new([]string{"https://example.org"}), AdminAPI: new(true),
 			QuotaBytes: new(int64(1 << 41)), AnonymousQuotaBytes: new(int64(1 << 30)), Copies: new(3), VoterTarget: new(5),
 		}},
+		PartitionsSynced{Node: "n2", Incarnation: 300, Version: 8, Partitions: partitionSet(0, 9, 1023)},
+		HoldRing{Hold: true},
+		DrainNode{ID: "n1", Drain: true, Force: true},
+		ReplaceNode{Old: "n1", New: "n4", Cancel: true},
 	}
 }
 

@@ -33,6 +33,10 @@ const (
 	tableSingles      byte = 0x15 // name -> one record
 	tableTakedowns    byte = 0x16 // index, cid -> takedown
 
+	tableSynced    byte = 0x20 // node id -> partitionsRecord
+	tableDraining  byte = 0x21 // node id -> Drain
+	tableReplacing byte = 0x22 // id of a dead member -> id of who comes in its place
+
 	// tableLocal is this node's own: not hashed, not compared.
 	tableLocal byte = 0xf0
 )
@@ -44,6 +48,7 @@ const (
 	singleRing     = "ring"
 	singleNextRing = "next-ring"
 	singleSynced   = "synced"
+	singleRingNote = "ring-note"
 	singleCounts   = "counts"
 	singleFloor    = "condemn-floor"
 	singleUnpaid   = "anonymous-used" // stored bytes that anonymous references name, together

@@ -23,6 +23,11 @@ const (
 	typeRingSynced      commandType = 16
 	typeAbortRing       commandType = 17
 	typeSetSettings     commandType = 18
+
+	typePartitionsSynced commandType = 19
+	typeHoldRing         commandType = 20
+	typeDrainNode        commandType = 21
+	typeReplaceNode      commandType = 22
 )
 
 // specs are the commands that this program knows.
@@ -45,6 +50,11 @@ var specs = index(
 	define(typeRingSynced, (*tx).ringSynced),
 	define(typeAbortRing, (*tx).abortRing),
 	define(typeSetSettings, (*tx).setSettings),
+
+	define(typePartitionsSynced, (*tx).partitionsSynced),
+	define(typeHoldRing, (*tx).holdRing),
+	define(typeDrainNode, (*tx).drainNode),
+	define(typeReplaceNode, (*tx).replaceNode),
 )
 
 func index(all ...*spec) map[commandType]*spec {
@@ -73,3 +83,8 @@ func (SetRing) commandType() commandType         { return typeSetRing }
 func (RingSynced) commandType() commandType      { return typeRingSynced }
 func (AbortRing) commandType() commandType       { return typeAbortRing }
 func (SetSettings) commandType() commandType     { return typeSetSettings }
+
+func (PartitionsSynced) commandType() commandType { return typePartitionsSynced }
+func (HoldRing) commandType() commandType         { return typeHoldRing }
+func (DrainNode) commandType() commandType        { return typeDrainNode }
+func (ReplaceNode) commandType() commandType      { return typeReplaceNode }

@@ -251,7 +251,7 @@ func (p *put) each(counts func(storage.NodeID) bool) bool {
 				n++
 			}
 		}
-		if n < ring.W {
+		if n < ring.WriteQuorum(p.cid) {
 			return false
 		}
 	}
@@ -299,7 +299,7 @@ func (p *put) tooFew() error {
 		}
 		reasons = append(reasons, fmt.Errorf("%s: %w", id, err))
 	}
-	details := map[string]any{"wanted": int64(p.rings[len(p.rings)-1].W), "got": int64(len(p.got))}
+	details := map[string]any{"wanted": int64(p.rings[len(p.rings)-1].WriteQuorum(p.cid)), "got": int64(len(p.got))}
 	if full > 0 && full == len(p.failed) {
 		return &storage.Error{Op: "replica.Put", Kind: storage.KindFull, Code: "insufficient_storage", Details: details, Err: errors.Join(reasons...)}
 	}
