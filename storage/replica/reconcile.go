@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,8 +46,8 @@ func (r *Replicator) Status() Status {
 	return st
 }
 
-// SyncedFor is the version of the newest ring of which this node was found to
-// hold all that it owns; 0 before that.
+// SyncedFor is the version of the newest ring that held when this node was
+// found to hold all that it owns; 0 before that.
 func (r *Replicator) SyncedFor() uint64 { return r.synced.Load() }
 
 // Kick asks for a pass soon: the ring changed, or a peer came back.
@@ -79,6 +78,7 @@ func (r *Replicator) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { r.settle(ctx) })
+	wg.Go(func() { r.moving(ctx) })
 	retry := retryFirst
 	for {
 		wait := reconcileEvery
@@ -129,8 +129,8 @@ func (r *Replicator) refetch(ctx context.Context, cid storage.CID) {
 // Reconcile compares what this node owns with what it holds, a merge of two
 // sorted lists, and fetches what is missing or corrupt. It deletes nothing.
 func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
-	cur, next := r.o.Placement.Rings()
-	pass := &pass{r: r, ctx: ctx, cur: cur, next: next, places: make(chan struct{}, pullsMax)}
+	cur, _ := r.o.Placement.Rings()
+	pass := &pass{r: r, ctx: ctx, cur: cur, places: make(chan struct{}, pullsMax)}
 	err := pass.run()
 	pass.wg.Wait()
 	st := Status{Missing: pass.missing.Load(), Corrupt: pass.corrupt.Load(), Checked: pass.checked, Finished: time.Now()}
@@ -141,20 +141,16 @@ func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
 	r.status = st
 	r.mu.Unlock()
 	if err == nil && st.Missing == 0 && cur != nil {
-		newest := cur.Version
-		if next != nil {
-			newest = next.Version
-		}
-		r.synced.Store(newest)
+		r.synced.Store(cur.Version)
 	}
 	return st, err
 }
 
 // pass is one comparison.
 type pass struct {
-	r         *Replicator
-	ctx       context.Context //nolint:containedctx // of one pass
-	cur, next *storage.Ring
+	r   *Replicator
+	ctx context.Context //nolint:containedctx // of one pass
+	cur *storage.Ring
 
 	held    []storage.BlobInfo // a page of what the store lists, not passed yet
 	lastOf  *storage.CID       // the last CID of the page before
@@ -194,11 +190,9 @@ func (p *pass) run() error {
 	}
 }
 
-// owns judges by the rings of the pass: its word of being synced is about them.
-func (p *pass) owns(cid storage.CID) bool {
-	id := p.r.o.Owner.id
-	return p.cur.Owns(id, cid) || p.next != nil && p.next.Owns(id, cid)
-}
+// owns judges by the ring of the pass: its word of being synced is about that.
+// What a next ring gives this node is fetched by moving, partition by partition.
+func (p *pass) owns(cid storage.CID) bool { return p.cur.Owns(p.r.o.Owner.id, cid) }
 
 func (p *pass) check(cid storage.CID) error {
 	p.checked++
@@ -250,8 +244,18 @@ func (p *pass) find(cid storage.CID) (storage.BlobInfo, bool, error) {
 // pull fetches a copy from the other holders, each in turn, until the store has
 // verified one.
 func (r *Replicator) pull(ctx context.Context, cid storage.CID) error {
-	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.pulls.timeFor(cid))
 	defer cancel()
+	done, waited, err := r.pulls.alone(ctx, cid)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if waited {
+		if info, held, err := r.o.Owner.store.Stat(cid); err == nil && held && !info.Corrupt {
+			return nil
+		}
+	}
 	var errs []error
 	for _, id := range r.holders(cid) {
 		if id == r.o.Owner.id {
@@ -276,6 +280,8 @@ func (r *Replicator) pullFrom(ctx context.Context, id storage.NodeID, cid storag
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	_, err = r.o.Owner.Receive(ctx, cid, io.Reader(s))
+	if _, err = r.o.Owner.Receive(ctx, cid, r.pulls.paced(ctx, s)); err == nil {
+		r.pulls.blobs.Add(1)
+	}
 	return err
 }

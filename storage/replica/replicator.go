@@ -18,6 +18,10 @@ type Options struct {
 	// CID.Compare, beginning after one, or with the first for nil.
 	Catalogue func(after *storage.CID, limit int) ([]storage.CID, error)
 	Logger    *slog.Logger
+	Moves     Moves // nil: the ring never changes
+	// BytesPerSecond bounds what is fetched for ring changes and repair, at least
+	// RateLeast; 0: no limit.
+	BytesPerSecond int64
 }
 
 // Replicator keeps and finds the copies of all blobs of the cluster, as far as
@@ -36,6 +40,10 @@ type Replicator struct {
 	corrupt chan storage.CID
 	commits commits
 	synced  atomic.Uint64 // newest ring of which this node holds its part
+	pulls   *pulls
+
+	ringChanged chan struct{}
+	left        moveLeft
 
 	mu     sync.Mutex // protects status
 	status Status
@@ -47,6 +55,7 @@ func New(o Options) *Replicator {
 		o: o, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), corrupt: make(chan storage.CID, corruptMax),
 		commits:    commits{wake: make(chan struct{}, 1)},
 		stragglers: make(chan struct{}, stragglersMax),
+		pulls:      newPulls(o.BytesPerSecond), ringChanged: make(chan struct{}, 1),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
