@@ -23,7 +23,7 @@ func (b backend) PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (
 }
 
 func (b backend) ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error) {
-	return b.n.owner.Confirm(ctx, cid)
+	return b.n.confirmOwned(ctx, cid)
 }
 
 func (b backend) OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
@@ -104,6 +104,9 @@ func (b backend) Join(ctx context.Context, q peer.JoinRequest) (peer.JoinReply, 
 		return peer.JoinReply{}, err
 	}
 	if !n.inConfiguration(q.ID) {
+		if err := n.noteReplaced(ctx, record); err != nil {
+			return peer.JoinReply{}, err
+		}
 		if err := raft.AddNonvoter(ctx, q.ID); err != nil {
 			return peer.JoinReply{}, err
 		}
@@ -123,6 +126,16 @@ func (b backend) Remove(ctx context.Context, id storage.NodeID) error {
 }
 
 func (b backend) Status(context.Context) (peer.Status, error) { return b.n.status(), nil }
+
+// Gone tells a node whether it was taken out. It is the one answer that a node
+// which is no member any more gets.
+func (b backend) Gone(ctx context.Context) (bool, error) {
+	id, ok := peer.Caller(ctx)
+	if !ok {
+		return false, storage.E("node.Gone", storage.KindUnauthenticated, nil)
+	}
+	return b.n.fsm.Removed(id)
+}
 
 // knownPeer refuses whoever the address book does not name: a removed node
 // still has a certificate.
@@ -175,6 +188,8 @@ func (n *Node) status() peer.Status {
 	}
 	check := n.fsm.Checkpoint()
 	st.CheckIndex, st.CheckHash = check.Index, check.Hash
+	left, pulled := n.replicas.MoveLeft(), n.replicas.Pulled()
+	st.MoveBlobs, st.MoveBytes, st.PulledBlobs, st.PulledBytes = left.Blobs, left.Bytes, pulled.Blobs, pulled.Bytes
 	rs := n.replicas.Status()
 	st.Missing, st.Corrupt, st.SyncedRing = rs.Missing, rs.Corrupt, n.replicas.SyncedFor()
 	return st

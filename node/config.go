@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"ringbin/cluster"
 	"ringbin/storage"
+	"ringbin/storage/replica"
 )
 
 // Config is what is a node's own: addresses, paths, TLS, files. Policy is
@@ -43,6 +45,7 @@ type Config struct {
 
 	CacheBytes     int64         // block cache of the blob store; 0: its default
 	FreeFloorBytes int64         // below it uploads are refused; 0: max(5 %, 2 GiB); <0: off
+	RebalanceRate  int64         // bytes each second fetched for ring changes and repair; 0: no limit
 	RaftMultiplier int           // stretches raft's timeouts on slow machines; 0 counts as 1
 	MaxStale       time.Duration // how old a key's state may be without a leader; 0: 2 s
 
@@ -113,6 +116,9 @@ func (c Config) validate() error {
 	}
 	if c.TLSCert == "" && !c.BehindTLS && !loopback(c.HTTP) {
 		return bad("http", "plain HTTP is served on loopback addresses only: give tls-cert and tls-key, or behind-tls when a TLS terminator stands in front")
+	}
+	if c.RebalanceRate != 0 && c.RebalanceRate < replica.RateLeast {
+		return bad("rebalance-rate", fmt.Sprintf("at least %d bytes each second, or 0 for no limit", replica.RateLeast))
 	}
 	if c.BootstrapExpect < 0 || c.BootstrapExpect > 1 && len(c.Join) == 0 {
 		return bad("bootstrap-expect", "needs join with the RPC addresses of the founders")

@@ -150,7 +150,8 @@ func (h *healthWatch) conclude(statuses map[storage.NodeID]peer.Status, members 
 	}
 	add(reasonDiverged, int64(number(n.proposer.frozen.Load())), "nodes disagree about the state and none has a majority: nothing is written")
 	if next != nil {
-		add(reasonRingChange, 1, fmt.Sprintf("ring %d is being filled", next.Version))
+		left := int64(n.fsm.RingChange().Left)
+		add(reasonRingChange, max(left, 1), fmt.Sprintf("ring %d is being filled: %d of %d partitions are still to be handed over", next.Version, left, storage.Partitions))
 	}
 	return reasons
 }

@@ -228,8 +228,8 @@ func (n *Node) record() meta.Node {
 }
 
 // runMember does what every member does until ctx ends: it keeps its own entry
-// in the address book true, writes addresses down for the next start, and says
-// so when it holds all that the next ring gives it.
+// in the address book true, writes addresses down for the next start, tells
+// replication of new rings, and notices when it is no member any more.
 func (n *Node) runMember(ctx context.Context) {
 	changes, stop := n.fsm.Watch()
 	defer stop()
@@ -260,6 +260,8 @@ func (n *Node) memberDuties(ctx context.Context) {
 	if !ok {
 		return
 	}
+	n.checkOut(ctx)
+	n.ringDuties()
 	if _, _, led := raft.Leader(); !led {
 		return
 	}
@@ -271,29 +273,4 @@ func (n *Node) memberDuties(ctx context.Context) {
 	if err := n.keepHints(); err != nil {
 		n.logger.Error("addresses not written down", "err", err)
 	}
-	n.reportSynced(ctx)
-}
-
-// reportSynced tells the cluster that this node holds its part of the next ring.
-func (n *Node) reportSynced(ctx context.Context) {
-	cur, next := n.fsm.Ring()
-	newest := next
-	if newest == nil {
-		newest = cur
-	}
-	if newest != nil && n.kickedFor.Swap(newest.Version) != newest.Version {
-		n.replicas.Kick()
-	}
-	if next == nil || n.replicas.SyncedFor() != next.Version || n.reportedFor == next.Version {
-		return
-	}
-	if _, ok := next.Node(n.self()); !ok {
-		return
-	}
-	err := n.proposeAs(ctx, meta.RingSynced{Node: n.self(), Incarnation: n.dir.identity().Incarnation, Version: next.Version})
-	if err != nil {
-		n.logger.Debug("synced not reported yet", "ring", next.Version, "err", err)
-		return
-	}
-	n.reportedFor = next.Version
 }

@@ -70,6 +70,19 @@ func (n *Node) ringMetrics(gauge gaugeFunc) {
 		_, next := n.fsm.Ring()
 		return number(next != nil)
 	})
+	gauge("ring_partitions_to_hand_over", "Partitions that the ring change under way still has to hand over.", func() float64 {
+		return float64(n.fsm.RingChange().Left)
+	})
+	gauge("ring_move_blobs_left", "Blobs that this node still has to fetch for the ring change under way.", func() float64 { return float64(n.replicas.MoveLeft().Blobs) })
+	gauge("ring_move_bytes_left", "Bytes of those blobs.", func() float64 { return float64(n.replicas.MoveLeft().Bytes) })
+	n.counter("replica_pulled_blobs_total", "Copies fetched from other nodes for ring changes and repair.", func() float64 { return float64(n.replicas.Pulled().Blobs) })
+	n.counter("replica_pulled_bytes_total", "Bytes fetched from other nodes for ring changes and repair, of failed attempts, too.", func() float64 {
+		return float64(n.replicas.Pulled().Bytes)
+	})
+}
+
+func (n *Node) counter(name, help string, read func() float64) {
+	n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "ringbin", Name: name, Help: help}, read))
 }
 
 func (n *Node) ledgerMetrics(gauge gaugeFunc) {

@@ -64,7 +64,7 @@ type Node struct {
 	followerReads sharedRound[uint64]
 	leaderReads   sharedRound[uint64]
 	kickedFor     atomic.Uint64 // the newest ring that reconciling was kicked for
-	reportedFor   uint64        // the newest ring reported as synced; memberDuties only
+	movedFor      atomic.Uint64 // the newest next ring that moving was woken for
 
 	registry *prometheus.Registry
 	service  *Service
@@ -186,7 +186,7 @@ func (n *Node) openPeers() error {
 	n.owner = replica.NewOwner(n.self(), n.store, n.vouch)
 	n.replicas = replica.New(replica.Options{
 		Owner: n.owner, Peers: n.peers, Placement: placement{n}, Logger: n.logger,
-		Catalogue: n.catalogue,
+		Catalogue: n.catalogue, Moves: moves{n}, BytesPerSecond: n.cfg.RebalanceRate,
 	})
 	n.replicasNow.Store(n.replicas)
 	n.proposer = newProposer(n.self(), n.fsm, n.logger)

@@ -21,28 +21,35 @@ type ClusterStatus struct {
 	NextRing    uint64         `json:"next_ring_version"` // 0: no change under way
 	R           int            `json:"r"`
 	W           int            `json:"w"`
+	Move        MoveStatus     `json:"move"`
 	Nodes       []MemberStatus `json:"nodes"`
 }
 
 // MemberStatus is one member.
 type MemberStatus struct {
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	HTTP       string `json:"http"`
-	RPC        string `json:"rpc"`
-	Zone       string `json:"zone"`
-	Version    string `json:"version"`
-	Alive      bool   `json:"alive"`
-	Voter      bool   `json:"voter"`
-	Leader     bool   `json:"leader"`
-	Partitions int    `json:"partitions"`
-	Applied    uint64 `json:"applied_index"`
-	Blobs      int64  `json:"blobs"`
-	Bytes      int64  `json:"bytes"`
-	FreeBytes  int64  `json:"free_bytes"`
-	Missing    int64  `json:"missing_copies"`
-	StateHash  string `json:"state_hash"` // at StateIndex
-	StateIndex uint64 `json:"state_index"`
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	HTTP        string `json:"http"`
+	RPC         string `json:"rpc"`
+	Zone        string `json:"zone"`
+	Version     string `json:"version"`
+	Alive       bool   `json:"alive"`
+	Voter       bool   `json:"voter"`
+	Leader      bool   `json:"leader"`
+	Partitions  int    `json:"partitions"`
+	Applied     uint64 `json:"applied_index"`
+	Blobs       int64  `json:"blobs"`
+	Bytes       int64  `json:"bytes"`
+	FreeBytes   int64  `json:"free_bytes"`
+	Missing     int64  `json:"missing_copies"`
+	Leaving     bool   `json:"leaving"`
+	Next        int    `json:"next_partitions"` // in the ring that is being filled
+	MoveBlobs   int64  `json:"move_blobs_left"`
+	MoveBytes   int64  `json:"move_bytes_left"`
+	PulledBlobs int64  `json:"pulled_blobs"` // fetched for ring changes and repair since its start
+	PulledBytes int64  `json:"pulled_bytes"`
+	StateHash   string `json:"state_hash"` // at StateIndex
+	StateIndex  uint64 `json:"state_index"`
 }
 
 // ClusterStatus asks every member how it is.
@@ -70,13 +77,16 @@ func (s *Service) ClusterStatus(ctx context.Context, c Caller) (ClusterStatus, e
 	n.health.mu.Lock()
 	statuses := n.health.statuses
 	n.health.mu.Unlock()
+	out.Move = n.moveStatus(statuses)
 	for _, m := range n.fsm.Nodes() {
 		row := MemberStatus{
 			ID: string(m.ID), Name: m.Name, HTTP: m.HTTP, RPC: m.RPC, Zone: m.Zone, Version: m.Version,
 			Voter: slices.Contains(voters, m.ID), Leader: m.ID == leader, Partitions: partitionsOf(cur, m.ID),
+			Next: partitionsOf(next, m.ID), Leaving: n.leaves(m.ID),
 		}
 		if st, ok := statuses[m.ID]; ok {
 			row.Alive, row.Applied, row.Blobs, row.Bytes, row.FreeBytes = true, st.Applied, st.Blobs, st.BlobBytes, st.FreeBytes
+			row.MoveBlobs, row.MoveBytes, row.PulledBlobs, row.PulledBytes = st.MoveBlobs, st.MoveBytes, st.PulledBlobs, st.PulledBytes
 			row.Missing, row.StateIndex, row.StateHash = st.Missing, st.StateIndex, hex.EncodeToString(st.StateHash[:])
 		}
 		out.Nodes = append(out.Nodes, row)
@@ -89,15 +99,7 @@ func partitionsOf(ring *storage.Ring, id storage.NodeID) int {
 	if ring == nil {
 		return 0
 	}
-	n := 0
-	for p := range storage.Partitions {
-		for _, o := range ring.Owners[p] {
-			if ring.Nodes[o].ID == id {
-				n++
-			}
-		}
-	}
-	return n
+	return ring.Places(id)
 }
 
 // RemoveNode takes a dead member out: its vote, its address, its place in the
@@ -133,6 +135,9 @@ func (n *Node) removeNode(ctx context.Context, id storage.NodeID) error {
 	}
 	if len(raft.Voters()) <= 1 && slices.Contains(raft.Voters(), id) {
 		return &storage.Error{Op: op, Kind: storage.KindConflict, Text: "the last voter can't be removed"}
+	}
+	if err := n.quorumWithout(ctx, raft.Voters(), id); err != nil {
+		return err
 	}
 	if err := raft.RemoveServer(ctx, id); err != nil {
 		return err

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +30,12 @@ type steward struct {
 	mu       sync.Mutex // protects the fields below
 	tickTerm uint64     // the term whose Tick this node's FSM has applied
 	ticked   chan struct{}
+
+	silent map[storage.NodeID]time.Time // replaced members, since when they do not answer; run only
 }
 
 func newSteward(n *Node, logger *slog.Logger) *steward {
-	return &steward{n: n, logger: logger, ticked: make(chan struct{})}
+	return &steward{n: n, logger: logger, ticked: make(chan struct{}), silent: map[storage.NodeID]time.Time{}}
 }
 
 // waitTick returns once this term's Tick is applied here: from then on this
@@ -94,11 +97,13 @@ func (s *steward) duties(ctx context.Context, raft *cluster.Raft) {
 	}
 	s.warn("placing failed", s.place(ctx, raft))
 	s.warn("promoting failed", s.promote(ctx, raft))
+	s.warn("replacing failed", s.replace(ctx, raft))
+	s.warn("taking out who leaves failed", s.depart(ctx, raft))
 }
 
 func (s *steward) warn(msg string, err error) {
 	if err != nil {
-		s.logger.Warn(msg, "err", err) //nolint:sloglint // one of the three constants above
+		s.logger.Warn(msg, "err", err) //nolint:sloglint // one of the constants above
 	}
 }
 
@@ -143,25 +148,37 @@ func (n *Node) proposeAs(ctx context.Context, c meta.Command) error {
 func (s *steward) place(ctx context.Context, raft *cluster.Raft) error {
 	cur, next := s.n.fsm.Ring()
 	book := s.n.fsm.Nodes()
+	nodes := s.placeable(book)
+	change := s.n.fsm.RingChange()
 	if next != nil {
-		if s.fillable(*next) {
-			return nil
+		switch {
+		case !fillable(next, nodes):
+			s.logger.Warn("ring change given up: one of its nodes leaves or stays, is no member any more, or came up blank", "version", next.Version)
+			return s.propose(ctx, meta.AbortRing{Version: next.Version})
+		case change.Left == 0:
+			// Nothing moves, so nobody has anything to say: the leader does.
+			self, _ := s.n.fsm.Node(s.n.self())
+			return s.propose(ctx, meta.PartitionsSynced{Node: self.ID, Incarnation: self.Incarnation, Version: next.Version})
 		}
-		s.logger.Warn("ring change given up: one of its nodes is no member any more, or came up blank", "version", next.Version)
-		return s.propose(ctx, meta.AbortRing{Version: next.Version})
+		return nil
+	}
+	if change.Held {
+		return nil
 	}
 	if cur == nil && !namesAll(book, raft.Servers()) {
 		return nil // the first ring waits until every founder has said where it is
 	}
-	nodes := make([]storage.RingNode, 0, len(book))
-	for _, m := range book {
-		nodes = append(nodes, storage.RingNode{ID: m.ID, Incarnation: m.Incarnation, Zone: m.Zone, Capacity: m.Capacity})
+	able := 0
+	for _, m := range nodes {
+		able += int(number(m.Capacity > 0))
 	}
-	if len(nodes) == 0 {
+	if able == 0 {
 		return nil
 	}
-	copies := min(s.n.fsm.Settings().Copies, len(nodes))
-	if cur != nil && cur.R == copies && sameNodes(cur.Nodes, nodes) {
+	copies := min(s.n.fsm.Settings().Copies, able)
+	// A mixed ring is one that a dropped change left half-way: it has all its
+	// copies, but not where they belong.
+	if cur != nil && cur.R == copies && sameNodes(cur.Nodes, nodes) && !change.Mixed {
 		return nil
 	}
 	ring, err := cluster.Place(cur, nodes, copies)
@@ -176,11 +193,34 @@ func (s *steward) place(ctx context.Context, raft *cluster.Raft) error {
 	return s.propose(ctx, set)
 }
 
-// fillable reports whether every node of a ring can still say that it holds its
-// part: a ring that names one who left would be filled for ever.
-func (s *steward) fillable(next storage.Ring) bool {
+// placeable are the members as a ring may have them: who drains owns nothing,
+// who is dead and replaced is not there.
+func (s *steward) placeable(book []meta.Node) []storage.RingNode {
+	draining, replaced := s.n.fsm.Draining(), s.n.fsm.Replaced()
+	nodes := make([]storage.RingNode, 0, len(book))
+	for _, m := range book {
+		if _, dead := replaced[m.ID]; dead {
+			continue
+		}
+		rn := storage.RingNode{ID: m.ID, Incarnation: m.Incarnation, Zone: m.Zone, Capacity: m.Capacity}
+		if _, leaves := draining[m.ID]; leaves {
+			rn.Capacity = 0
+		}
+		nodes = append(nodes, rn)
+	}
+	return nodes
+}
+
+// fillable reports whether a ring is still what is wanted of its nodes. One that
+// names a node which left would be filled for ever; one that gives places to a
+// node which is to leave would be filled for nothing.
+func fillable(next *storage.Ring, now []storage.RingNode) bool {
 	for _, rn := range next.Nodes {
-		if m, ok := s.n.fsm.Node(rn.ID); !ok || m.Incarnation != rn.Incarnation {
+		i := slices.IndexFunc(now, func(m storage.RingNode) bool { return m.ID == rn.ID })
+		switch {
+		case i < 0 && rn.Capacity == 0:
+			// It has left meanwhile, as it was to.
+		case i < 0, now[i].Incarnation != rn.Incarnation, (now[i].Capacity == 0) != (rn.Capacity == 0):
 			return false
 		}
 	}
@@ -217,23 +257,20 @@ func sameNodes(ring, now []storage.RingNode) bool {
 }
 
 // promote gives votes to members that have caught up while the target wants
-// more. It never takes one away.
+// more. Whoever goes does not count: its place is filled before it is gone. It
+// never takes a vote away.
 func (s *steward) promote(ctx context.Context, raft *cluster.Raft) error {
-	servers := raft.Servers()
-	target := s.n.fsm.Settings().VoterTarget
-	if target == 0 {
-		target = cluster.VoterTarget(len(servers))
+	servers := slices.DeleteFunc(raft.Servers(), func(sv cluster.Server) bool { return s.n.leaves(sv.ID) })
+	target := s.n.voterTarget(len(servers))
+	voters := 0
+	for _, sv := range servers {
+		voters += int(number(sv.Voter))
 	}
-	voters := len(raft.Voters())
 	for _, sv := range servers {
 		if voters >= target {
 			return nil
 		}
-		if sv.Voter || !s.n.isMember(sv.ID) {
-			continue
-		}
-		st, err := s.n.peers.Status(ctx, sv.ID)
-		if err != nil || st.Applied+caughtUpWithin < raft.CommitIndex() {
+		if sv.Voter || !s.n.isMember(sv.ID) || !s.caughtUp(ctx, raft, sv.ID) {
 			continue // not yet: looked at again with the next look
 		}
 		if err := raft.AddVoter(ctx, sv.ID); err != nil {

@@ -238,7 +238,7 @@ func (n *Node) confirm(ctx context.Context, cid storage.CID) ([]storage.Receipt,
 
 func (n *Node) confirmAt(ctx context.Context, id storage.NodeID, cid storage.CID) (storage.Receipt, bool, error) {
 	if id == n.self() {
-		return n.owner.Confirm(ctx, cid)
+		return n.confirmOwned(ctx, cid)
 	}
 	return n.peers.ConfirmBlob(ctx, id, cid)
 }

@@ -83,6 +83,9 @@ func (d *dialect) operatorRoutes(rt *web.Router) {
 	rt.Handle(http.MethodPatch, "/api/admin/settings", d.asOperator(d.setSettings))
 	rt.Handle(http.MethodGet, "/api/admin/cluster", d.asOperator(d.clusterStatus))
 	rt.Handle(http.MethodDelete, "/api/admin/cluster/nodes/:id", d.asOperator(d.removeNode))
+	rt.Handle(http.MethodPost, "/api/admin/cluster/nodes/:id/leave", d.asOperator(d.leave))
+	rt.Handle(http.MethodDelete, "/api/admin/cluster/nodes/:id/leave", d.asOperator(d.abortLeave))
+	rt.Handle(http.MethodPost, "/api/admin/cluster/moves", d.asOperator(d.holdMoves))
 }
 
 // open is for what any origin may read, errors included.

@@ -163,6 +163,11 @@ func (c *Client) Status(ctx context.Context, to storage.NodeID) (Status, error) 
 	return exchange[Status](ctx, c.byID, string(to), pathStatus, controlTimeout, nil)
 }
 
+// Gone asks a node whether this one was a member and was taken out.
+func (c *Client) Gone(ctx context.Context, to storage.NodeID) (bool, error) {
+	return exchange[bool](ctx, c.byID, string(to), pathGone, controlTimeout, nil)
+}
+
 // HelloAddr asks who is at an address.
 func (c *Client) HelloAddr(ctx context.Context, addr string, body []byte) ([]byte, error) {
 	return exchange[[]byte](ctx, c.byAddr, addr, pathHello, controlTimeout, body)

@@ -90,6 +90,11 @@ func (s *stub) Status(context.Context) (Status, error) {
 	return Status{ID: "server", Name: "one", Clock: -5, Applied: 1<<64 - 1, StateHash: [32]byte{1, 31: 2}, CheckIndex: 4096}, s.err
 }
 
+func (s *stub) Gone(ctx context.Context) (bool, error) {
+	id, _ := Caller(ctx)
+	return id == "client", s.err
+}
+
 // rpcTest is a server with a stub behind it and a client, over TLS on loopback.
 type rpcTest struct {
 	*Client

@@ -59,6 +59,7 @@ func NewServer(b Backend, o ServerOptions) *Server {
 		return true, b.Remove(ctx, id)
 	})))
 	mux.HandleFunc("POST "+pathStatus, s.call(s.controls, ask(controlTimeout, b.Status)))
+	mux.HandleFunc("POST "+pathGone, s.call(s.controls, ask(controlTimeout, b.Gone)))
 	s.http = &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: 2 * idleTimeout, MaxHeaderBytes: headerBytesMax,
 		ConnContext: withCaller,

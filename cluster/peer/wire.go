@@ -45,6 +45,7 @@ const (
 	pathJoin      = "/join"
 	pathRemove    = "/remove"
 	pathStatus    = "/status"
+	pathGone      = "/gone"
 )
 
 const errorType = "application/vnd.ringbin.error+cbor"
@@ -62,6 +63,8 @@ type Backend interface {
 	Join(ctx context.Context, q JoinRequest) (JoinReply, error)
 	Remove(ctx context.Context, id storage.NodeID) error
 	Status(ctx context.Context) (Status, error)
+	// Gone tells the caller whether it was a member and was taken out, for ever.
+	Gone(ctx context.Context) (bool, error)
 }
 
 // Pack is commands on their way to the leader.
@@ -132,6 +135,13 @@ type Status struct {
 	StateHash   [32]byte       `cbor:"18,keyasint"`
 	CheckIndex  uint64         `cbor:"19,keyasint"` // the newest index that all nodes stop at to compare
 	CheckHash   [32]byte       `cbor:"20,keyasint"`
+
+	// What is left to fetch for a ring change, and what was fetched from others
+	// since the start, for ring changes and repair.
+	MoveBlobs   int64 `cbor:"40,keyasint,omitempty"`
+	MoveBytes   int64 `cbor:"41,keyasint,omitempty"`
+	PulledBlobs int64 `cbor:"42,keyasint,omitempty"`
+	PulledBytes int64 `cbor:"43,keyasint,omitempty"`
 }
 
 // held is an answer that there may be none of.

@@ -12,10 +12,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringbin/node"
+	"ringbin/storage"
 )
 
 func clusterCommand() *cobra.Command {
-	return group("cluster", "The cluster's members (operator)", clusterStatus(), clusterRemove())
+	return group("cluster", "The cluster's members (operator)", clusterStatus(), clusterRemove(), clusterLeave(), clusterAbortLeave(), clusterHold(true), clusterHold(false))
 }
 
 func clusterStatus() *cobra.Command {
@@ -37,8 +38,12 @@ func clusterStatus() *cobra.Command {
 
 func printStatus(w io.Writer, s node.ClusterStatus) {
 	_, _ = fmt.Fprintf(w, "cluster %s  term %d  applied %d  ring %d  R %d  W %d\n", s.ClusterID, s.Term, s.Applied, s.RingVersion, s.R, s.W)
-	if s.NextRing != 0 {
-		_, _ = fmt.Fprintf(w, "ring %d is being filled\n", s.NextRing)
+	switch {
+	case s.NextRing != 0:
+		_, _ = fmt.Fprintf(w, "ring %d is being filled: %d of %d partitions to be handed over, %d blobs of %d bytes to be fetched\n",
+			s.NextRing, s.Move.Left, storage.Partitions, s.Move.Blobs, s.Move.Bytes)
+	case s.Move.Held:
+		_, _ = fmt.Fprintln(w, "ring changes are held: ringbin cluster resume-move lets them go on")
 	}
 	table(w, "NAME\tID\tROLE\tSTATE\tRPC\tPARTITIONS\tBLOBS\tBYTES\tMISSING\tAPPLIED", func(line func(string, ...any)) {
 		for _, n := range s.Nodes {
@@ -51,6 +56,9 @@ func printStatus(w io.Writer, s node.ClusterStatus) {
 			}
 			if n.Alive {
 				state = "up"
+			}
+			if n.Leaving {
+				state += ", leaving"
 			}
 			line("%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d", n.Name, n.ID, role, state, n.RPC, n.Partitions, n.Blobs, n.Bytes, n.Missing, n.Applied)
 		}

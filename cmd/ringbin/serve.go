@@ -63,6 +63,7 @@ func serveCommand() *cobra.Command {
 	f.StringSliceVar(&proxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For counts")
 	f.Int64Var(&cfg.CacheBytes, "cache-bytes", 0, "block cache of the blob store; 0: 64 MiB")
 	f.Int64Var(&cfg.FreeFloorBytes, "free-floor-bytes", 0, "refuse uploads below so much free space; 0: 5 % or 2 GiB, -1: never")
+	f.Int64Var(&cfg.RebalanceRate, "rebalance-rate", 64<<20, "bytes each second that this node fetches for ring changes and repair; 0: no limit")
 	f.IntVar(&cfg.RaftMultiplier, "raft-multiplier", 1, "stretch Raft's timeouts on slow machines")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
@@ -119,7 +120,11 @@ func serve(ctx context.Context, w io.Writer, cfg node.Config) error {
 			cfg.Logger.Info("stopping")
 			return closeNode(n) //nolint:contextcheck // ctx is over: closing has its own time
 		case err := <-n.Failed():
-			_ = closeNode(n) //nolint:contextcheck // the fault is what is told
+			closeErr := closeNode(n) //nolint:contextcheck // the fault is what is told
+			if errors.Is(err, node.ErrLeft) {
+				cfg.Logger.Info("left the cluster: this node's data directory can be wiped")
+				return closeErr
+			}
 			return err
 		}
 	}
