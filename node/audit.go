@@ -56,6 +56,10 @@ func (n *Node) IsLeader() bool {
 	return ok && raft.IsLeader()
 }
 
+// Rings returns the ring that holds and the one that is being filled; either
+// may be nil. They must not be changed.
+func (n *Node) Rings() (cur, next *storage.Ring) { return n.fsm.Ring() }
+
 // Settled reports whether this node was found to hold every copy that it owns,
 // of all that it has applied.
 func (n *Node) Settled() bool { return n.replicas.Status().Settled() }

@@ -331,7 +331,7 @@ func (n *Node) quorumWithout(ctx context.Context, voters []storage.NodeID, id st
 // out hears nothing of it: whoever is left tells it when it asks.
 func (n *Node) checkOut(ctx context.Context) {
 	raft, ok := n.raft()
-	if !ok || n.inConfiguration(n.self()) && time.Since(raft.LastContact()) < outsideAfter {
+	if !ok || n.out || n.inConfiguration(n.self()) && time.Since(raft.LastContact()) < outsideAfter {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
@@ -354,6 +354,7 @@ func (n *Node) checkOut(ctx context.Context) {
 			continue
 		}
 		// One word is enough: a removal is committed, and for ever.
+		n.out = true
 		if _, draining := n.fsm.Draining()[n.self()]; draining {
 			n.logger.Info("this node has left the cluster")
 			n.end(ErrLeft)

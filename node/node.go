@@ -65,6 +65,7 @@ type Node struct {
 	leaderReads   sharedRound[uint64]
 	kickedFor     atomic.Uint64 // the newest ring that reconciling was kicked for
 	movedFor      atomic.Uint64 // the newest next ring that moving was woken for
+	out           bool          // this node is no member any more; memberDuties only
 
 	registry *prometheus.Registry
 	service  *Service

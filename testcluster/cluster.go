@@ -37,6 +37,8 @@ type Options struct {
 	Configure func(i int, c *node.Config)
 	// Joining nodes are started after the founders and join them.
 	Joining int
+	// Later nodes are not started before the test has them [Cluster.Join].
+	Later int
 }
 
 // Cluster is N nodes in this process.
@@ -58,7 +60,7 @@ type member struct {
 	cfg  node.Config
 	node *node.Node
 	id   storage.NodeID // once it was open
-	gone bool           // removed from the cluster: it never comes back
+	gone bool           // removed from the cluster, or not in it yet: nobody starts it
 }
 
 // Start starts a cluster of n founders (and opts.Joining more) and returns once
@@ -90,8 +92,8 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 		}
 	})
 	var join []string
-	for i := range n + opts.Joining {
-		c.nodes = append(c.nodes, &member{cfg: c.config(i, n)})
+	for i := range n + opts.Joining + opts.Later {
+		c.nodes = append(c.nodes, &member{cfg: c.config(i, n), gone: i >= n+opts.Joining})
 		if i < n {
 			join = append(join, c.nodes[i].cfg.RPC)
 		}

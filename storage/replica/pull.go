@@ -49,8 +49,8 @@ func (r *Replicator) Pulled() Pulled {
 }
 
 // alone waits until nobody else fetches a CID, so that a pass, a move and a
-// commit's look do not fetch it twice. After a wait it may be there.
-func (p *pulls) alone(ctx context.Context, cid storage.CID) (done func(), waited bool, err error) {
+// commit's look do not fetch it twice. By then it may be there.
+func (p *pulls) alone(ctx context.Context, cid storage.CID) (done func(), err error) {
 	for {
 		p.mu.Lock()
 		other, busy := p.flight[cid]
@@ -63,14 +63,13 @@ func (p *pulls) alone(ctx context.Context, cid storage.CID) (done func(), waited
 				delete(p.flight, cid)
 				p.mu.Unlock()
 				close(own)
-			}, waited, nil
+			}, nil
 		}
 		p.mu.Unlock()
-		waited = true
 		select {
 		case <-other:
 		case <-ctx.Done():
-			return nil, true, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 }

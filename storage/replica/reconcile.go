@@ -246,15 +246,14 @@ func (p *pass) find(cid storage.CID) (storage.BlobInfo, bool, error) {
 func (r *Replicator) pull(ctx context.Context, cid storage.CID) error {
 	ctx, cancel := context.WithTimeout(ctx, r.pulls.timeFor(cid))
 	defer cancel()
-	done, waited, err := r.pulls.alone(ctx, cid)
+	done, err := r.pulls.alone(ctx, cid)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if waited {
-		if info, held, err := r.o.Owner.store.Stat(cid); err == nil && held && !info.Corrupt {
-			return nil
-		}
+	// It may have come since it was missed: with a put, or somebody else's pull.
+	if info, held, err := r.o.Owner.store.Stat(cid); err == nil && held && !info.Corrupt {
+		return nil
 	}
 	var errs []error
 	for _, id := range r.holders(cid) {
