@@ -174,9 +174,6 @@ func (s *steward) depart(ctx context.Context, raft *cluster.Raft) error {
 			s.logger.Info("leadership is handed over: this node leaves")
 			return s.n.handOver(ctx, raft)
 		}
-		if slices.Contains(raft.Voters(), id) {
-			s.logger.Info("a voter leaves", "node", string(id), "voters_left", len(raft.Voters())-1)
-		}
 		if err := s.n.removeNode(ctx, id); err != nil {
 			return err
 		}

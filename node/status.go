@@ -139,6 +139,12 @@ func (n *Node) removeNode(ctx context.Context, id storage.NodeID) error {
 	if err := n.quorumWithout(ctx, raft.Voters(), id); err != nil {
 		return err
 	}
+	if err := n.steward.promote(ctx, raft, id); err != nil {
+		return err
+	}
+	if voters := raft.Voters(); slices.Contains(voters, id) {
+		n.logger.Info("a voter is taken out", "node", string(id), "voters_left", len(voters)-1)
+	}
 	if err := raft.RemoveServer(ctx, id); err != nil {
 		return err
 	}

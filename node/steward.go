@@ -32,6 +32,8 @@ type steward struct {
 	ticked   chan struct{}
 
 	silent map[storage.NodeID]time.Time // replaced members, since when they do not answer; run only
+
+	votes sync.Mutex // one look at who should vote at a time: two would give one too many
 }
 
 func newSteward(n *Node, logger *slog.Logger) *steward {
@@ -96,7 +98,7 @@ func (s *steward) duties(ctx context.Context, raft *cluster.Raft) {
 		return
 	}
 	s.warn("placing failed", s.place(ctx, raft))
-	s.warn("promoting failed", s.promote(ctx, raft))
+	s.warn("promoting failed", s.promote(ctx, raft, ""))
 	s.warn("replacing failed", s.replace(ctx, raft))
 	s.warn("taking out who leaves failed", s.depart(ctx, raft))
 }
@@ -257,10 +259,12 @@ func sameNodes(ring, now []storage.RingNode) bool {
 }
 
 // promote gives votes to members that have caught up while the target wants
-// more. Whoever goes does not count: its place is filled before it is gone. It
-// never takes a vote away.
-func (s *steward) promote(ctx context.Context, raft *cluster.Raft) error {
-	servers := slices.DeleteFunc(raft.Servers(), func(sv cluster.Server) bool { return s.n.leaves(sv.ID) })
+// more. Whoever goes, or is about to, does not count: its place is filled before
+// it is gone. It never takes a vote away.
+func (s *steward) promote(ctx context.Context, raft *cluster.Raft, going storage.NodeID) error {
+	s.votes.Lock()
+	defer s.votes.Unlock()
+	servers := slices.DeleteFunc(raft.Servers(), func(sv cluster.Server) bool { return sv.ID == going || s.n.leaves(sv.ID) })
 	target := s.n.voterTarget(len(servers))
 	voters := 0
 	for _, sv := range servers {

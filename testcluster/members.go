@@ -48,6 +48,12 @@ func (c *Cluster) WaitLeft(i int) {
 	case <-time.After(convergeWait):
 		c.tb.Fatalf("node %d has not left within %v", i, convergeWait)
 	}
+	c.Gone(i)
+}
+
+// Gone closes a node that ended as it had to: nobody starts it again.
+func (c *Cluster) Gone(i int) {
+	c.tb.Helper()
 	c.mu.Lock()
 	c.nodes[i].gone = true
 	c.mu.Unlock()
@@ -57,10 +63,11 @@ func (c *Cluster) WaitLeft(i int) {
 // HoldMoves drops the ring change under way and holds others back, or lets them go on.
 func (c *Cluster) HoldMoves(through int, hold bool) {
 	c.tb.Helper()
-	a, err := c.Operator(through).Do(http.MethodPost, "/api/admin/cluster/moves", nil, bytes.NewReader(fmt.Appendf(nil, `{"hold":%t}`, hold)))
-	if err != nil || a.Status != http.StatusOK {
-		c.tb.Fatalf("holding moves %t: %v %d %s", hold, err, a.Status, a.Body)
-	}
+	// Asked again as often as nobody knows what came of it: saying it twice does no harm.
+	c.WaitFor(fmt.Sprintf("word of holding moves: %t", hold), func() bool {
+		a, err := c.Operator(through).Do(http.MethodPost, "/api/admin/cluster/moves", nil, bytes.NewReader(fmt.Appendf(nil, `{"hold":%t}`, hold)))
+		return err == nil && a.Status == http.StatusOK
+	})
 }
 
 // Wipe takes all data from a node that is down. Started again, it is a new node

@@ -80,7 +80,20 @@ func clusterRemove() *cobra.Command {
 		if err := c.call(cmd.Context(), http.MethodDelete, "/api/admin/cluster/nodes/"+url.PathEscape(args[0]), nil, &r); err != nil {
 			return err
 		}
-		return show(cmd, r, func(w io.Writer) { _, _ = fmt.Fprintln(w, "removed", r.ID) })
+		return show(cmd, r, func(w io.Writer) {
+			_, _ = fmt.Fprintln(w, "removed", r.ID)
+			var s node.ClusterStatus
+			if err := c.call(cmd.Context(), http.MethodGet, "/api/admin/cluster", nil, &s); err != nil {
+				return // it is removed all the same
+			}
+			voters := 0
+			for _, n := range s.Nodes {
+				if n.Voter {
+					voters++
+				}
+			}
+			_, _ = fmt.Fprintf(w, "%d members, %d of them vote: %d may be lost at a time\n", len(s.Nodes), voters, max(voters-1, 0)/2)
+		})
 	}
 	return cmd
 }

@@ -13,8 +13,11 @@ import (
 	"ringbin/node"
 )
 
-// leaveLook is how often a command that waits looks how far a member is.
-const leaveLook = time.Second
+// Times of a command that waits for a member to leave.
+const (
+	leaveLook    = time.Second
+	leaveSilence = 10 * time.Second // of all URLs
+)
 
 func clusterLeave() *cobra.Command {
 	var force, wait bool
@@ -88,16 +91,24 @@ func memberID(cmd *cobra.Command, c *client, args []string) (string, error) {
 }
 
 // waitGone returns once no member has the id. The node itself stops answering
-// when it has left: then another URL is asked.
+// when it has left: then another URL is asked. Where there is none, a node that
+// had given up everything and answers no more has left.
 func waitGone(cmd *cobra.Command, c *client, id string) error {
+	c.timeout = min(c.timeout, leaveSilence)
+	empty := false
 	for {
 		var s node.ClusterStatus
 		if err := c.call(cmd.Context(), http.MethodGet, "/api/admin/cluster", nil, &s); err != nil {
+			if empty {
+				return nil //nolint:nilerr // that is what was waited for
+			}
 			return err
 		}
 		there := false
 		for _, n := range s.Nodes {
-			there = there || n.ID == id
+			if n.ID == id {
+				there, empty = true, n.Leaving && n.Partitions == 0
+			}
 		}
 		if !there {
 			return nil
