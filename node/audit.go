@@ -69,7 +69,7 @@ func (n *Node) Settled() bool { return n.replicas.Status().Settled() }
 func (n *Node) Placed() bool {
 	cur, next := n.fsm.Ring()
 	book := n.fsm.Nodes()
-	if cur == nil || next != nil || len(cur.Nodes) != len(book) {
+	if cur == nil || next != nil || len(cur.Nodes) != len(book) || n.fsm.RingChange().Mixed {
 		return false
 	}
 	for _, m := range book {

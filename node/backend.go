@@ -96,6 +96,11 @@ func (b backend) Join(ctx context.Context, q peer.JoinRequest) (peer.JoinReply, 
 		ID: q.ID, Name: q.Name, Incarnation: q.Incarnation, RPC: q.RPC, Gossip: q.Gossip,
 		HTTP: q.HTTP, Zone: q.Zone, Capacity: q.Capacity, Version: q.Version,
 	}
+	if !n.inConfiguration(q.ID) {
+		if err := n.noteReplaced(ctx, record); err != nil {
+			return peer.JoinReply{}, err
+		}
+	}
 	res, err := n.proposer.propose(ctx, meta.Header{}, meta.PutNode{Node: record})
 	if err == nil && res.Err != nil {
 		err = res.Err
@@ -104,9 +109,6 @@ func (b backend) Join(ctx context.Context, q peer.JoinRequest) (peer.JoinReply, 
 		return peer.JoinReply{}, err
 	}
 	if !n.inConfiguration(q.ID) {
-		if err := n.noteReplaced(ctx, record); err != nil {
-			return peer.JoinReply{}, err
-		}
 		if err := raft.AddNonvoter(ctx, q.ID); err != nil {
 			return peer.JoinReply{}, err
 		}

@@ -236,8 +236,8 @@ func (s *steward) heirPending(ctx context.Context, raft *cluster.Raft, id storag
 }
 
 // replace takes out dead members whose place another one takes: once it has
-// caught up, and has the vote if the dead one had one. A dead one that answers
-// is not dead, and stays.
+// caught up, and as many vote without the dead one as should. A dead one that
+// answers is not dead, and stays.
 func (s *steward) replace(ctx context.Context, raft *cluster.Raft) error {
 	replaced := s.n.fsm.Replaced()
 	for id := range s.silent {
@@ -264,8 +264,7 @@ func (s *steward) replace(ctx context.Context, raft *cluster.Raft) error {
 		if dead.RPC != m.RPC && time.Since(since) < replaceAfter {
 			continue
 		}
-		voters := raft.Voters()
-		if !s.caughtUp(ctx, raft, heir) || slices.Contains(voters, old) && !slices.Contains(voters, heir) {
+		if !s.caughtUp(ctx, raft, heir) || s.heirPending(ctx, raft, old) {
 			continue
 		}
 		if err := s.n.removeNode(ctx, old); err != nil {

@@ -77,8 +77,9 @@ func (t *tx) drainNode(_ Header, c DrainNode) (none, error) {
 	return none{}, t.reload()
 }
 
-// replaceNode notes who comes in the place of a dead member. The dead one stays
-// a member until the leader removes it; nothing is placed on it meanwhile.
+// replaceNode notes who comes in the place of a dead member. It may do so before
+// the newcomer is a member, so that no ring ever has both. The dead one stays a
+// member until the leader removes it; nothing is placed on it meanwhile.
 func (t *tx) replaceNode(_ Header, c ReplaceNode) (none, error) {
 	const op = "ReplaceNode"
 	if c.Cancel {
@@ -93,9 +94,9 @@ func (t *tx) replaceNode(_ Header, c ReplaceNode) (none, error) {
 	dead, known := t.cache.nodes[c.Old]
 	heir, also := t.cache.nodes[c.New]
 	switch {
-	case !known || !also:
+	case !known:
 		return none{}, refuseMissing(op)
-	case c.Old == c.New || dead.Name != heir.Name:
+	case c.Old == c.New || also && dead.Name != heir.Name:
 		return none{}, refuse(op, storage.KindConflict, "other_name", nil)
 	}
 	if err := t.set(replaceKey(c.Old), []byte(c.New)); err != nil {

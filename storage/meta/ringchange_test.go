@@ -204,7 +204,7 @@ func TestDrainAndReplace(t *testing.T) {
 	heir := testNode("n4", 1)
 	heir.Name = "node n3"
 	w.must(PutNode{Node: heir})
-	w.refused(none, ReplaceNode{Old: "n3", New: "n9"}, storage.KindNotFound, "not_found")
+	w.refused(none, ReplaceNode{Old: "n9", New: "n4"}, storage.KindNotFound, "not_found")
 	w.refused(none, ReplaceNode{Old: "n1", New: "n4"}, storage.KindConflict, "other_name")
 	w.refused(none, ReplaceNode{Old: "n4", New: "n4"}, storage.KindConflict, "other_name")
 	w.refused(none, ReplaceNode{Old: "n3", New: "n4", Cancel: true}, storage.KindNotFound, "not_found")
