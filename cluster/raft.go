@@ -1,19 +1,18 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 
 	"ringbin/storage"
 )
@@ -34,15 +33,19 @@ const (
 	appendEntriesMax  = 512
 	logCacheEntries   = 512
 
-	raftFile = "raft.db"
+	// inFlightMax is how many entries this node may have under way as a leader:
+	// no dead tail gets longer.
+	inFlightMax = 1024
 )
 
 // Options are how a node takes part in consensus.
 type Options struct {
 	ID       storage.NodeID
-	Dir      string   // of log, stable store and snapshots
-	FSM      raft.FSM // a raft.BatchingFSM for speed
-	FSMIndex uint64   // what the FSM holds already
+	FS       vfs.FS  // default: the operating system's
+	Dir      string  // of log, stable store and snapshots
+	Log      LogKind // default: LogBolt
+	FSM      raft.BatchingFSM
+	FSMIndex uint64 // what the FSM holds already
 	Identity *Identity
 	Listener net.Listener // Mux.Raft
 	Dial     Dialer
@@ -50,7 +53,18 @@ type Options struct {
 	Resolve    func(storage.NodeID) (string, bool)
 	Multiplier int // stretches the times; 0 counts as 1
 	Logger     *slog.Logger
-	OnRemoved  func() // the cluster took this node out
+	Tuning     Tuning
+	OnRemoved  func()      // the cluster took this node out
+	OnStuck    func(error) // this node can't follow the leader, and never will
+	OnFatal    func(error) // the log can't be written; the goroutine that met it panics
+}
+
+// Tuning is a seam for tests, which want snapshots soon. Zero values are the
+// numbers of production.
+type Tuning struct {
+	SnapshotThreshold uint64        // entries since the last snapshot
+	SnapshotInterval  time.Duration // between looks at the threshold
+	TrailingLogs      uint64        // entries kept behind a snapshot
 }
 
 // Dialer opens connections; a seam for simulations.
@@ -62,12 +76,14 @@ type Dialer interface {
 type Raft struct {
 	opts      Options
 	raft      *raft.Raft
+	opened    chan struct{} // closed once raft is set: its goroutines run before
 	logs      raft.LogStore
-	bolt      *raftboltdb.BoltStore
+	disk      raftDisk
 	snaps     raft.SnapshotStore
 	transport *raft.NetworkTransport
 	hasState  bool // when it was opened
 
+	inFlight  atomic.Int64
 	poking    sync.Map // followers that a poke is on its way to
 	observer  *raft.Observer
 	watchers  watchers
@@ -83,27 +99,35 @@ type Raft struct {
 // nothing until it is bootstrapped or a leader adds it.
 func OpenRaft(o Options) (*Raft, error) {
 	const op = "cluster.OpenRaft"
-	if err := storage.MkdirAllDurably(vfs.Default, o.Dir); err != nil {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Log == "" {
+		o.Log = LogBolt
+	}
+	if err := storage.MkdirAllDurably(o.FS, o.Dir); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
-	r := &Raft{opts: o}
+	r := &Raft{opts: o, opened: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := r.openStores(); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
 	if err := r.restoreIfBehind(); err != nil {
-		return nil, storage.E(op, storage.KindCorrupt, errors.Join(err, r.bolt.Close()))
+		return nil, storage.E(op, storage.KindCorrupt, errors.Join(err, r.disk.Close()))
 	}
 	hlog := newHCLog(o.Logger, "raft")
 	stream := &streamLayer{Listener: o.Listener, o: o, ctx: r.ctx}
 	r.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: stream, MaxPool: poolMax, Timeout: rpcTimeout, Logger: hlog, MsgpackUseNewTimeFormat: true,
 	})
-	rf, err := raft.NewRaft(r.config(hlog), o.FSM, r.logs, r.bolt, r.snaps, r.transport)
+	fsm := &installWatch{BatchingFSM: o.FSM, newest: r.ends, stuck: o.OnStuck}
+	rf, err := raft.NewRaft(r.config(hlog), fsm, r.logs, r.disk, r.snaps, r.transport)
 	if err != nil {
-		return nil, storage.E(op, storage.KindInternal, errors.Join(err, r.transport.Close(), r.bolt.Close()))
+		return nil, storage.E(op, storage.KindInternal, errors.Join(err, r.transport.Close(), r.disk.Close()))
 	}
 	r.raft = rf
+	close(r.opened)
 	r.observe()
 	return r, nil
 }
@@ -115,8 +139,9 @@ func (r *Raft) config(hlog hcLog) *raft.Config {
 	c.HeartbeatTimeout = stretch(heartbeatTimeout)
 	c.ElectionTimeout = stretch(electionTimeout)
 	c.LeaderLeaseTimeout = stretch(leaseTimeout)
-	c.TrailingLogs = trailingLogs
-	c.SnapshotThreshold = snapshotThreshold
+	c.TrailingLogs = cmp.Or(r.opts.Tuning.TrailingLogs, trailingLogs)
+	c.SnapshotThreshold = cmp.Or(r.opts.Tuning.SnapshotThreshold, snapshotThreshold)
+	c.SnapshotInterval = cmp.Or(r.opts.Tuning.SnapshotInterval, c.SnapshotInterval)
 	c.MaxAppendEntries = appendEntriesMax
 	// Raft's own queue holds nothing: the proposer has one entry in flight, what
 	// can't be taken is certainly not done, and nothing is left in it unanswered.
@@ -127,36 +152,13 @@ func (r *Raft) config(hlog hcLog) *raft.Config {
 	return c
 }
 
-// openStores opens log and stable store in one bbolt file, and snapshots beside
-// it. The free list is kept in memory only: written whole at each commit, it
-// costs more than the entries.
-func (r *Raft) openStores() error {
-	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path:                    filepath.Join(r.opts.Dir, raftFile),
-		BoltOptions:             &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: time.Second},
-		MsgpackUseNewTimeFormat: true,
-	})
-	if err != nil {
-		return fmt.Errorf("open raft log: %w", err)
+// ends are the indexes of the newest snapshot and of the log's end.
+func (r *Raft) ends() (snapshot, log uint64) {
+	<-r.opened
+	if list, err := r.snaps.List(); err == nil && len(list) > 0 {
+		snapshot = list[0].Index
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(r.opts.Dir, snapshotsKept, newHCLog(r.opts.Logger, "raft.snapshot"))
-	if err != nil {
-		return errors.Join(fmt.Errorf("open snapshots: %w", err), bolt.Close())
-	}
-	cache, err := raft.NewLogCache(logCacheEntries, bolt)
-	if err != nil {
-		return errors.Join(fmt.Errorf("open raft log: %w", err), bolt.Close())
-	}
-	// bbolt syncs its file and not the entry that names it: a vote or an ack
-	// must not go with the directory.
-	if err := storage.SyncDir(vfs.Default, r.opts.Dir); err != nil {
-		return errors.Join(err, bolt.Close())
-	}
-	r.bolt, r.logs, r.snaps = bolt, cache, snaps
-	if r.hasState, err = raft.HasExistingState(r.logs, r.bolt, r.snaps); err != nil {
-		return errors.Join(fmt.Errorf("read raft state: %w", err), bolt.Close())
-	}
-	return nil
+	return snapshot, r.raft.LastIndex()
 }
 
 // restoreIfBehind brings the FSM to the newest snapshot when it is older: the
@@ -184,10 +186,14 @@ func (r *Raft) Apply(ctx context.Context, data []byte) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, notLeader("cluster.Apply", err)
 	}
+	if r.inFlight.Add(1) > inFlightMax {
+		r.inFlight.Add(-1)
+		return 0, &storage.Error{Op: "cluster.Apply", Kind: storage.KindUnavailable, Code: "overloaded"}
+	}
 	var f raft.ApplyFuture
 	err := r.futures.wait(ctx, func() raft.Future {
 		f = r.raft.Apply(data, applyTimeout(ctx))
-		return f
+		return counted{f, &r.inFlight}
 	})
 	if err != nil {
 		return 0, outcome("cluster.Apply", err)
@@ -197,6 +203,19 @@ func (r *Raft) Apply(ctx context.Context, data []byte) (uint64, error) {
 		return 0, outcome("cluster.Apply", err)
 	}
 	return f.Index(), nil
+}
+
+// counted is an entry under way. It is under way until Raft says what became
+// of it, whoever has given up on it meanwhile.
+type counted struct {
+	raft.ApplyFuture
+	inFlight *atomic.Int64
+}
+
+// Error implements raft.Future.
+func (c counted) Error() error {
+	defer c.inFlight.Add(-1)
+	return c.ApplyFuture.Error()
 }
 
 // applyTimeout is how long Apply may wait for a place in Raft's queue.
@@ -228,7 +247,7 @@ func notLeader(op string, err error) error {
 // for ever. Whether this node may answer is for the caller to prove.
 func (r *Raft) ReadIndex() (uint64, error) {
 	const op = "cluster.ReadIndex"
-	first, err := r.bolt.FirstIndex()
+	first, err := r.disk.FirstIndex()
 	if err != nil {
 		return 0, storage.E(op, storage.KindInternal, err)
 	}
@@ -286,7 +305,7 @@ func (r *Raft) Close() error {
 		err = errors.Join(err, r.transport.Close())
 		r.transport.CloseStreams()
 		r.wg.Wait()
-		if err = errors.Join(err, r.bolt.Close()); err != nil {
+		if err = errors.Join(err, r.disk.Close()); err != nil {
 			r.closeErr = storage.E("cluster.Raft.Close", storage.KindInternal, err)
 		}
 	})

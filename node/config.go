@@ -55,6 +55,8 @@ type Config struct {
 	// Seams for tests; the zero values are the real thing.
 	FS      vfs.FS
 	Network Network
+	RaftLog cluster.LogKind
+	Raft    cluster.Tuning
 }
 
 // Network is how a node reaches others and is reached.

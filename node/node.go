@@ -218,10 +218,12 @@ func (n *Node) openPeers() error {
 
 func (n *Node) openRaft() error {
 	raft, err := cluster.OpenRaft(cluster.Options{
-		ID: n.self(), Dir: n.dir.join(raftDir), FSM: n.fsm, FSMIndex: n.fsm.AppliedIndex(),
+		ID: n.self(), FS: n.fs, Dir: n.dir.join(raftDir), Log: n.cfg.RaftLog, FSM: n.fsm, FSMIndex: n.fsm.AppliedIndex(),
 		Identity: n.identity, Listener: n.mux.Raft(), Dial: n.cfg.Network, Resolve: n.resolve,
-		Multiplier: n.cfg.RaftMultiplier, Logger: n.logger,
+		Multiplier: n.cfg.RaftMultiplier, Tuning: n.cfg.Raft, Logger: n.logger,
 		OnRemoved: func() { n.fail("removed from the cluster", errRemoved) },
+		OnStuck:   func(err error) { n.fail("can't follow the leader", stuck(err)) },
+		OnFatal:   func(err error) { n.fail("raft log can't go on", err) },
 	})
 	if err != nil {
 		return err
@@ -231,6 +233,13 @@ func (n *Node) openRaft() error {
 }
 
 var errRemoved = errors.New("this node was removed; its id is not used again: wipe its data directory to join as a new node")
+
+func stuck(err error) error {
+	return &storage.Error{
+		Op: "node.raft", Kind: storage.KindInternal, Err: err,
+		Text: "this node's log does not fit the cluster's any more: stop it, remove the raft directory from its data directory, and start it; it joins as a new node and keeps its content",
+	}
+}
 
 // start starts the node's own goroutines. They end with n.ctx, and Close waits for them.
 func (n *Node) start() {

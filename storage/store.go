@@ -23,7 +23,6 @@ const (
 	defaultMemTableBytes = 64 << 20
 
 	storeDBDir      = "db"
-	storeNewDBDir   = "db.new"
 	storeStagingDir = "staging"
 )
 
@@ -146,25 +145,7 @@ func (s *Store) prepare(dir string) error {
 	if err := s.fs.MkdirAll(s.staging, 0o700); err != nil {
 		return fmt.Errorf("make staging: %w", err)
 	}
-	final := s.fs.PathJoin(dir, storeDBDir)
-	if _, err := s.fs.Stat(final); err == nil {
-		return nil
-	}
-	tmp := s.fs.PathJoin(dir, storeNewDBDir)
-	if err := s.fs.RemoveAll(tmp); err != nil && !isNotExist(err) {
-		return fmt.Errorf("clear %s: %w", tmp, err)
-	}
-	db, err := pebble.Open(tmp, s.dbOpts)
-	if err != nil {
-		return fmt.Errorf("make database: %w", err)
-	}
-	if err := db.Close(); err != nil {
-		return fmt.Errorf("make database: %w", err)
-	}
-	if err := SyncDir(s.fs, tmp); err != nil {
-		return err
-	}
-	return RenameDurably(s.fs, tmp, final)
+	return MakePebble(s.fs, s.fs.PathJoin(dir, storeDBDir), s.dbOpts)
 }
 
 // pebbleOptions are the measured ones: without them small blobs cost several
