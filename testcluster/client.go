@@ -32,8 +32,11 @@ type Client struct {
 // Client returns a client of one node. It goes on working, with errors, while
 // the node is down.
 func (c *Cluster) Client(i int, key string) *Client {
-	return &Client{c: c, i: i, Key: key, http: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true}}}
+	return &Client{c: c, i: i, Key: key, http: &http.Client{Timeout: requestTimeout, Transport: c.ground.transport()}}
 }
+
+// Transport is how clients reach nodes, for tests with clients of their own.
+func (c *Cluster) Transport() http.RoundTripper { return c.ground.transport() }
 
 // Operator returns a client of one node with the operator's token.
 func (c *Cluster) Operator(i int) *Client {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -47,7 +46,7 @@ type Cluster struct {
 	opts    Options
 	dir     string
 	secret  []byte
-	fabric  *fabric
+	ground  ground
 	log     io.Writer
 	journal *journal
 
@@ -69,8 +68,11 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 	tb.Helper()
 	leaks := goleak.IgnoreCurrent()
 	c := &Cluster{
-		tb: tb, opts: opts, dir: tb.TempDir(), secret: []byte(cluster.NewSecret()),
-		fabric: newFabric(), journal: newJournal(), log: opts.Log,
+		tb: tb, opts: opts, dir: tb.TempDir(), secret: []byte(cluster.NewSecret()), journal: newJournal(), log: opts.Log,
+	}
+	c.ground = &loopback{tb: tb, dir: c.dir, fabric: newFabric()}
+	if sim := simOf(tb); sim != nil {
+		c.ground = sim
 	}
 	if c.log == nil {
 		c.log = logFile(tb)
@@ -80,7 +82,8 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 			c.Check()
 		}
 		c.closeAll()
-		if !tb.Failed() {
+		c.ground.finish(tb.Failed())
+		if !tb.Failed() && c.Sim() == nil { // a bubble finds its leaks itself
 			if err := goleak.Find(leaks,
 				goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
 				goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
@@ -129,12 +132,11 @@ func logFile(tb testing.TB) io.Writer {
 func (c *Cluster) config(i, founders int) node.Config {
 	name := fmt.Sprintf("n%d", i)
 	cfg := node.Config{
-		DataDir: filepath.Join(c.dir, name), Name: name,
-		HTTP: freeAddr(c.tb), RPC: freeAddr(c.tb), Gossip: freeAddr(c.tb), Admin: "127.0.0.1:0",
-		Secret: c.secret, FreeFloorBytes: -1, CacheBytes: 8 << 20,
+		Name: name, Secret: c.secret, FreeFloorBytes: -1, CacheBytes: 8 << 20,
 		Logger:  slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),
-		Network: side{f: c.fabric, me: i}, Version: "test",
+		Version: "test",
 	}
+	c.ground.settle(i, &cfg)
 	if i < founders && founders > 1 {
 		cfg.BootstrapExpect = founders
 	}
@@ -153,6 +155,7 @@ func (c *Cluster) openAll(from, to int) {
 
 func (c *Cluster) open(i int) {
 	c.tb.Helper()
+	c.ground.opening(i, &c.nodes[i].cfg)
 	n, err := node.Open(context.Background(), c.nodes[i].cfg, api.New)
 	if err != nil {
 		c.tb.Fatalf("node %d: %v", i, err)
@@ -184,9 +187,17 @@ func (c *Cluster) running(i int) *node.Node {
 // Kill stops a node without draining or handing anything over.
 func (c *Cluster) Kill(i int) {
 	c.tb.Helper()
-	gone, cancel := context.WithCancel(context.Background())
-	cancel()
-	c.stop(gone, i)
+	c.end(i, killed)
+}
+
+// end takes a node down without telling it.
+func (c *Cluster) end(i int, how ending) {
+	c.tb.Helper()
+	if c.running(i) == nil {
+		return
+	}
+	c.ground.down(i, how)
+	c.stop(gone(), i)
 }
 
 // Stop stops a node as SIGTERM does.
@@ -206,7 +217,7 @@ func (c *Cluster) stop(ctx context.Context, i int) {
 	if n == nil {
 		return
 	}
-	if err := n.Close(ctx); err != nil {
+	if err := n.Close(ctx); err != nil && (c.Sim() == nil || ctx.Err() == nil) { // without its machine it can't close well
 		c.tb.Errorf("closing node %d: %v", i, err)
 	}
 }
@@ -241,7 +252,7 @@ func (c *Cluster) gone(i int) bool {
 
 // Partition cuts the direction from one node to another; what the other sends
 // still arrives. Call it twice for both directions.
-func (c *Cluster) Partition(from, to int) { c.fabric.set(from, to, true) }
+func (c *Cluster) Partition(from, to int) { c.ground.set(from, to, true) }
 
 // Isolate cuts a node from all others, both ways.
 func (c *Cluster) Isolate(i int) {
@@ -257,7 +268,7 @@ func (c *Cluster) Isolate(i int) {
 func (c *Cluster) Heal() {
 	for i := range c.nodes {
 		for j := range c.nodes {
-			c.fabric.set(i, j, false)
+			c.ground.set(i, j, false)
 		}
 	}
 }

@@ -233,7 +233,7 @@ func TestUploadsAreCutOff(t *testing.T) {
 	} {
 		req.Header.Set(k, v)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: c.Transport()}
 	if resp, err := client.Do(req); err == nil {
 		_ = resp.Body.Close()
 		if resp.StatusCode < 400 {

@@ -64,7 +64,7 @@ func StartProcesses(tb testing.TB, bin string, n int) *Processes {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := &Cluster{tb: tb, dir: tb.TempDir(), secret: []byte(secret), journal: newJournal()}
+	c := &Cluster{tb: tb, dir: tb.TempDir(), secret: []byte(secret), journal: newJournal(), ground: &loopback{}}
 	p := &Processes{c: c, bin: bin, token: trust.AdminToken()}
 	secretFile := filepath.Join(c.dir, "secret")
 	if err := os.WriteFile(secretFile, []byte(secret+"\n"), 0o600); err != nil {
