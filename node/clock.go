@@ -18,11 +18,14 @@ const (
 	jumpMax = 10 * time.Minute
 )
 
+// clock is this node's wall clock, in Unix milliseconds.
+func (n *Node) clock() int64 { return n.cfg.Clock().UnixMilli() }
+
 // stamp is the time that a leader puts on an entry, in Unix milliseconds. A
 // jump that the voters do not confirm is not made: FSM time stands still, and
 // with it expiry, until another node leads.
 func (n *Node) stamp(ctx context.Context) int64 {
-	now, fsm := time.Now().UnixMilli(), n.fsm.Now()
+	now, fsm := n.clock(), n.fsm.Now()
 	if fsm == 0 || now-fsm <= jumpMax.Milliseconds() || n.clockConfirmed(ctx) {
 		return now
 	}
@@ -69,7 +72,7 @@ func (n *Node) askStatus(ctx context.Context, ids []storage.NodeID) []peer.Answe
 		before := time.Now()
 		st, err := n.peers.Status(ctx, id)
 		// The peer read its clock about half a round trip ago.
-		st.Clock += time.Since(before).Milliseconds()/2 - time.Now().UnixMilli()
+		st.Clock += time.Since(before).Milliseconds()/2 - n.clock()
 		return st, err
 	})
 }

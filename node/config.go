@@ -55,6 +55,7 @@ type Config struct {
 	// Seams for tests; the zero values are the real thing.
 	FS      vfs.FS
 	Network Network
+	Clock   func() time.Time
 	RaftLog cluster.LogKind
 	Raft    cluster.Tuning
 }
@@ -93,6 +94,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.Network == nil {
 		c.Network = osNetwork{}

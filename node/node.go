@@ -196,7 +196,7 @@ func (n *Node) openPeers() error {
 		return r, ok
 	}
 	n.proposer.send = n.peers.Propose
-	n.proposer.stamp = n.stamp
+	n.proposer.stamp, n.proposer.now = n.stamp, n.clock
 	n.steward = newSteward(n, n.logger)
 	id := n.dir.identity()
 	for peerID, addr := range id.Peers {
@@ -447,6 +447,15 @@ const (
 )
 
 var errClosed = errors.New("node is closing")
+
+// HandOver gives leadership, when this node has it, to another voter.
+func (n *Node) HandOver(ctx context.Context) error {
+	raft, ok := n.raft()
+	if !ok || !raft.IsLeader() {
+		return nil
+	}
+	return n.handOver(ctx, raft)
+}
 
 func (n *Node) handOver(ctx context.Context, raft *cluster.Raft) error {
 	if len(raft.Voters()) < 2 {

@@ -288,7 +288,7 @@ func (s *steward) promote(ctx context.Context, raft *cluster.Raft, going storage
 
 // sweep removes what has expired, in bounded commands.
 func (s *steward) sweep(ctx context.Context) error {
-	for s.n.fsm.SweepDue(time.Now().UnixMilli()) {
+	for s.n.fsm.SweepDue(s.n.clock()) {
 		res, err := s.n.proposer.propose(ctx, meta.Header{}, meta.Sweep{Limit: sweepLimit})
 		if err != nil {
 			return err

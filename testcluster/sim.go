@@ -69,6 +69,9 @@ func simOf(tb testing.TB) *Sim {
 	return nil
 }
 
+// SimOf returns the simulation that a test runs in, or nil.
+func SimOf(tb testing.TB) *Sim { return simOf(tb) }
+
 // Sim is a simulation: the ground of its clusters, and the faults that only
 // there can be had.
 type Sim struct {
@@ -87,10 +90,27 @@ type Sim struct {
 
 // machine is one node's computer.
 type machine struct {
-	life *simLife
-	mem  *vfs.MemFS
-	slow atomic.Int64 // most nanoseconds that a sync takes
-	full atomic.Bool
+	life  *simLife
+	mem   *vfs.MemFS
+	slow  atomic.Int64 // most nanoseconds that a sync takes
+	full  atomic.Bool
+	clock atomic.Int64 // nanoseconds that it is ahead
+}
+
+// The simulated disks: as large as nobody fills them, and what must stay free.
+const (
+	simDiskBytes  = 1 << 40
+	simFloorBytes = 1 << 20
+)
+
+// room tells the disk how much of it is free.
+func (m *machine) room() {
+	u := vfs.DiskUsage{TotalBytes: simDiskBytes, AvailBytes: simDiskBytes}
+	if m.full.Load() {
+		u.AvailBytes = 0
+	}
+	u.UsedBytes = u.TotalBytes - u.AvailBytes
+	m.mem.TestingSetDiskUsage(u)
 }
 
 func newSim(tb testing.TB, seed uint64) *Sim {
@@ -132,12 +152,23 @@ func (s *Sim) SlowDisk(i int, d time.Duration) {
 	s.machine(i).slow.Store(int64(d))
 }
 
-// FullDisk lets a node's blob store find no room; false ends it.
+// FullDisk lets a node's disk have no room above the floor, and none at all for
+// bodies on their way; false ends it.
 func (s *Sim) FullDisk(i int, full bool) {
 	if full {
 		s.history.fault("full disk", i)
 	}
-	s.machine(i).full.Store(full)
+	m := s.machine(i)
+	m.full.Store(full)
+	m.room()
+}
+
+// Clock sets by how much a node's wall clock is wrong. Timers stay right.
+func (s *Sim) Clock(i int, ahead time.Duration) {
+	if ahead != 0 {
+		s.history.fault("clock jump", i)
+	}
+	s.machine(i).clock.Store(int64(ahead))
 }
 
 func (s *Sim) report() SimReport {
@@ -163,11 +194,15 @@ func (s *Sim) settle(i int, c *node.Config) {
 	c.DataDir = "/data"
 	c.HTTP, c.RPC, c.Gossip, c.Admin = at("8080"), at("8081"), at("8082"), at("8083")
 	c.RaftLog = cluster.LogPebble
+	c.FreeFloorBytes = simFloorBytes
+	m := s.machine(i)
+	c.Clock = func() time.Time { return time.Now().Add(time.Duration(m.clock.Load())) }
 }
 
 func (s *Sim) opening(i int, c *node.Config) {
 	m := s.machine(i)
 	m.life = s.net.live(i)
+	m.room()
 	c.Network, c.FS = m.life, m.disk()
 	s.mu.Lock()
 	c.Raft = s.raft
@@ -225,7 +260,7 @@ func (m *machine) disk() vfs.FS {
 				time.Sleep(time.Duration(h.Sum64() % uint64(slow)))
 			}
 		case errorfs.OpFileWrite, errorfs.OpCreate:
-			if m.full.Load() && strings.Contains(op.Path, "/spool/") {
+			if m.full.Load() && (strings.Contains(op.Path, "/spool/") || strings.Contains(op.Path, "/staging/")) {
 				return syscall.ENOSPC
 			}
 		default:
