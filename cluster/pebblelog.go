@@ -44,6 +44,10 @@ var errNotFound = errors.New("not found")
 type pebbleLog struct {
 	db   *pebble.DB
 	sync *pebble.WriteOptions
+	// turn is held while something is written. Raft writes from two goroutines
+	// only, so that sharing syncs between them would gain nothing; and whoever
+	// waits for a slow disk here waits for a channel, which lets virtual time pass.
+	turn chan struct{}
 }
 
 var (
@@ -77,7 +81,7 @@ func openPebbleLog(fs vfs.FS, dir string, logger *slog.Logger, fatal func(error)
 	if err != nil {
 		return nil, fmt.Errorf("open raft log: %w", err)
 	}
-	p := &pebbleLog{db: db, sync: pebble.Sync}
+	p := &pebbleLog{db: db, sync: pebble.Sync, turn: make(chan struct{}, 1)}
 	if err := p.checkVersion(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -100,6 +104,11 @@ func (p *pebbleLog) checkVersion() error {
 // IsMonotonic tells Raft to drop all older entries once it has installed a
 // snapshot, instead of leaving a gap.
 func (*pebbleLog) IsMonotonic() bool { return true }
+
+func (p *pebbleLog) take() (release func()) {
+	p.turn <- struct{}{}
+	return func() { <-p.turn }
+}
 
 func entryKey(index uint64) []byte { return binary.BigEndian.AppendUint64([]byte{tagEntry}, index) }
 
@@ -153,6 +162,7 @@ func (p *pebbleLog) StoreLogs(logs []*raft.Log) error {
 			return fmt.Errorf("write raft log: %w", err)
 		}
 	}
+	defer p.take()()
 	if err := b.Commit(p.sync); err != nil {
 		return fmt.Errorf("write raft log: %w", err)
 	}
@@ -161,6 +171,7 @@ func (p *pebbleLog) StoreLogs(logs []*raft.Log) error {
 
 // DeleteRange implements raft.LogStore; both ends are deleted too.
 func (p *pebbleLog) DeleteRange(first, last uint64) error {
+	defer p.take()()
 	if err := p.db.DeleteRange(entryKey(first), append(entryKey(last), 0), p.sync); err != nil {
 		return fmt.Errorf("shorten raft log: %w", err)
 	}
@@ -193,6 +204,7 @@ func (p *pebbleLog) GetUint64(key []byte) (uint64, error) {
 func stableKey(key []byte) []byte { return append([]byte{tagStable}, key...) }
 
 func (p *pebbleLog) set(key, value []byte) error {
+	defer p.take()()
 	if err := p.db.Set(key, value, p.sync); err != nil {
 		return fmt.Errorf("write raft's state: %w", err)
 	}
