@@ -12,6 +12,7 @@ import (
 	iofs "io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -137,10 +138,21 @@ func (s *snapshotFiles) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("snapshot %s: %w", id, err), f.Close())
 	}
-	return m, struct {
-		io.Reader
-		io.Closer
-	}{io.NewSectionReader(f, 0, m.Size), f}, nil
+	return m, &snapshotReader{Reader: io.NewSectionReader(f, 0, m.Size), f: f}, nil
+}
+
+// snapshotReader may be closed twice: by the FSM that restores it, and by Raft.
+type snapshotReader struct {
+	io.Reader
+	f    vfs.File
+	once sync.Once
+	err  error
+}
+
+// Close implements io.Closer.
+func (r *snapshotReader) Close() error {
+	r.once.Do(func() { r.err = r.f.Close() })
+	return r.err
 }
 
 var errSnapshotCorrupt = errors.New("the file is not a whole snapshot")

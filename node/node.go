@@ -237,7 +237,7 @@ var errRemoved = errors.New("this node was removed; its id is not used again: wi
 func stuck(err error) error {
 	return &storage.Error{
 		Op: "node.raft", Kind: storage.KindInternal, Err: err,
-		Text: "this node's log does not fit the cluster's any more: stop it, remove the raft directory from its data directory, and start it; it joins as a new node and keeps its content",
+		Text: "this node's log does not fit the cluster's any more: start it again; should that not help, remove the raft directory from its data directory: it then joins as a new node and keeps its content",
 	}
 }
 

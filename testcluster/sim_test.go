@@ -1,6 +1,7 @@
 package testcluster_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,12 +28,11 @@ import (
 // Sizes of a run of TestSim. Memory that a simulation used is given back late,
 // so that a process has few of them.
 const (
-	simSeeds      = 3  // in every run of the tests
+	simSeeds      = 2  // in every run of the tests
 	simSeedsMost  = 10 // in a longer one
-	simFaultsOf   = 12 // faults of one seed
-	simClients    = 5
+	simClients    = 4
 	simOpWait     = 2 * time.Minute // virtual: an upload that takes longer is stuck
-	simPauseMost  = 400             // milliseconds between two operations of a client
+	simPauseMost  = 800             // milliseconds between two operations of a client
 	simBlobsKnown = 200             // that a client reads again
 )
 
@@ -48,7 +48,7 @@ var simScenarios = []struct {
 }{
 	{"five nodes", true, TestFiveNodes},
 	{"many clients", true, TestManyClients},
-	{"poor accounts", false, TestPoorAccounts},
+	{"poor accounts", true, TestPoorAccounts},
 	{"join", false, TestJoin},
 	{"uploads are cut off", false, TestUploadsAreCutOff},
 	{"leader is killed", true, TestLeaderIsKilled},
@@ -57,7 +57,7 @@ var simScenarios = []struct {
 	{"node was away", false, TestNodeWasAway},
 	{"unknown outcome", false, TestUnknownOutcome},
 	{"revoked everywhere", false, TestRevokedEverywhere},
-	{"two dead are removed", false, TestTwoDeadAreRemoved},
+	{"two dead are removed", true, TestTwoDeadAreRemoved},
 	{"chaos", true, TestChaos},
 }
 
@@ -121,7 +121,7 @@ func TestSim(t *testing.T) {
 		// In a bubble nobody knows the real time: it is told from here.
 		var over atomic.Bool
 		timer := time.AfterFunc(span/time.Duration(seeds), func() { over.Store(true) })
-		more := func(done int) bool { return done < simFaultsOf || span > 0 && !over.Load() }
+		more := func(done int) bool { return done < len(simFaults) || span > 0 && !over.Load() }
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			r := testcluster.Simulate(t, seed, func(t *testing.T) { acked += simRun(t, seed, more) })
 			virtual += r.Virtual
@@ -157,9 +157,14 @@ func simRun(t *testing.T, seed uint64, more func(done int) bool) int64 {
 	c := testcluster.Start(t, n, testcluster.Options{})
 	_, key := c.Account(10_000_000)
 	l := startSimLoad(t, c, key, seed)
+	var deck []int // every kind comes before one comes again
 	for done := 0; more(done) && !t.Failed(); done++ {
 		time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
-		f := simFaults[rng.IntN(len(simFaults))]
+		if len(deck) == 0 {
+			deck = rng.Perm(len(simFaults))
+		}
+		f := simFaults[deck[0]]
+		deck = deck[1:]
 		if f.nodes > n {
 			continue
 		}
@@ -426,6 +431,44 @@ func (l *simLoad) stop(t *testing.T) {
 	if err := l.group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// TestSimSnapshots: a leader is cut off with entries on their way, and the
+// others go on until what they have in common with it is only in a snapshot.
+// Its dead tail is shorter than what Raft keeps (I19), so that it catches up.
+func TestSimSnapshots(t *testing.T) {
+	r := testcluster.Simulate(t, 1, func(t *testing.T) {
+		testcluster.SimOf(t).Tune(cluster.Tuning{SnapshotThreshold: 20, SnapshotInterval: time.Second, TrailingLogs: 10})
+		installed := new(installs)
+		c := testcluster.Start(t, 3, testcluster.Options{Log: installed})
+		_, key := c.Account(simOpening)
+		l := startSimLoad(t, c, key, 1)
+		for range 2 {
+			l.progress(t)
+			old := c.WaitLeader()
+			c.Isolate(old)
+			for until := l.acked() + 60; l.acked() < until && !t.Failed(); { // three snapshots of the others
+				l.progress(t)
+			}
+			c.Heal()
+		}
+		l.stop(t)
+		c.WaitConverged()
+		if installed.Load() == 0 {
+			t.Error("nobody needed a snapshot: the test shows nothing")
+		}
+	})
+	t.Logf("%v virtual, %d requests", r.Virtual.Round(time.Second), r.Requests)
+}
+
+// installs counts in the nodes' logs what Raft says when it took a snapshot.
+type installs struct{ atomic.Int64 }
+
+func (n *installs) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("Installed remote snapshot")) {
+		n.Add(1)
+	}
+	return len(p), nil
 }
 
 // TestSimIdle shows how fast time passes when nobody wants anything.
