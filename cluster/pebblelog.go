@@ -74,7 +74,7 @@ func openPebbleLog(fs vfs.FS, dir string, logger *slog.Logger, fatal func(error)
 	}
 	path := fs.PathJoin(dir, pebbleLogDir)
 	if err := storage.MakePebble(fs, path, o); err != nil {
-		return nil, err //nolint:wrapcheck // names what failed
+		return nil, err
 	}
 	o.ErrorIfNotExists = true
 	db, err := pebble.Open(path, o)

@@ -119,46 +119,53 @@ func TestPebbleLogStable(t *testing.T) {
 	}
 }
 
-// logLives writes a log through several lives that each end by power loss, and
-// returns how much of what was acknowledged was missing afterwards.
-func logLives(t *testing.T, seed uint64, sync *pebble.WriteOptions) (checked, lost int) {
+// logLife is a log that is written through several lives, and what of it was
+// acknowledged.
+type logLife struct {
+	t   *testing.T
+	fs  *vfs.MemFS
+	rng *rand.Rand
+
+	mu    sync.Mutex // protects the fields below
+	acked map[uint64]bool
+	first uint64 // what is before was deleted, or is about to be
+	last  uint64
+	term  uint64
+}
+
+// logLives lets power be lost four times, and returns how much of what was
+// acknowledged was missing afterwards.
+func logLives(t *testing.T, seed uint64, how *pebble.WriteOptions) (checked, lost int) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(seed, 1))
-	fs := vfs.NewCrashableMem()
-	acked := map[uint64]bool{}
-	var term, first, last uint64 = 0, 1, 0
+	l := &logLife{t: t, fs: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(seed, 1)), acked: map[uint64]bool{}, first: 1}
 	for range 4 {
-		p := mustPebbleLog(t, fs)
-		p.sync = sync
-		for i := range acked {
-			var l raft.Log
+		p := mustPebbleLog(t, l.fs)
+		p.sync = how
+		for i := range l.acked {
+			var got raft.Log
 			checked++
-			if err := p.GetLog(i, &l); err != nil || !bytes.Equal(l.Data, entry(i).Data) {
+			if err := p.GetLog(i, &got); err != nil || !bytes.Equal(got.Data, entry(i).Data) {
 				lost++
 			}
 		}
-		if got, err := p.GetUint64([]byte("term")); term > 0 && (err != nil || got < term) {
+		if got, err := p.GetUint64([]byte("term")); l.term > 0 && (err != nil || got < l.term) {
 			lost++
 		}
-		crashed, must, at := writeUntilCrash(t, p, fs, r, &first, last, acked, &term)
+		l.untilCrash(p)
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
-		fs, acked, last = crashed, must, at
 	}
 	return checked, lost
 }
 
-// writeUntilCrash appends, votes and compacts while power is lost: what was
-// acknowledged before that instant has to be there afterwards.
-func writeUntilCrash(t *testing.T, p *pebbleLog, fs *vfs.MemFS, r *rand.Rand, first *uint64, last uint64, acked map[uint64]bool, term *uint64) (*vfs.MemFS, map[uint64]bool, uint64) {
-	t.Helper()
-	var mu sync.Mutex // protects acked, last, first and term: those of the writer
-	stop := make(chan struct{})
+// untilCrash lets power be lost while somebody writes: what was acknowledged
+// before that instant has to be there afterwards.
+func (l *logLife) untilCrash(p *pebbleLog) {
+	l.t.Helper()
+	stop, half := make(chan struct{}), make(chan struct{})
+	steps, r := 20+l.rng.IntN(60), rand.New(rand.NewPCG(l.rng.Uint64(), 2))
 	var wg sync.WaitGroup
-	half := make(chan struct{})
-	steps := 20 + r.IntN(60)
-	wr := rand.New(rand.NewPCG(r.Uint64(), 2))
 	wg.Go(func() {
 		for step := 0; ; step++ {
 			if step == steps {
@@ -169,49 +176,51 @@ func writeUntilCrash(t *testing.T, p *pebbleLog, fs *vfs.MemFS, r *rand.Rand, fi
 				return
 			default:
 			}
-			mu.Lock()
-			from, oldest, voted := last+1, *first, *term+1
-			mu.Unlock()
-			to := from + uint64(wr.IntN(20))
-			if err := errors.Join(p.StoreLogs(entries(from, to)), p.SetUint64([]byte("term"), voted)); err != nil {
-				t.Error(err)
+			if err := l.step(p, r, step%10 == 9); err != nil {
+				l.t.Error(err)
 				return
 			}
-			if step%10 == 9 && from > oldest+50 {
-				mu.Lock()
-				*first = from - 10
-				for i := oldest; i < from-10; i++ {
-					delete(acked, i)
-				}
-				mu.Unlock()
-				if err := p.DeleteRange(oldest, from-11); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-			mu.Lock()
-			for i := from; i <= to; i++ {
-				acked[i] = true
-			}
-			last, *term = to, voted
-			mu.Unlock()
 		}
 	})
 	<-half
-	mu.Lock()
-	must, at, voted, oldest := maps.Clone(acked), last, *term, *first
-	mu.Unlock()
-	crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r})
-	// What was deleted between the two instants need not be there.
-	mu.Lock()
-	for i := oldest; i < *first; i++ {
-		delete(must, i)
-	}
-	mu.Unlock()
+	l.mu.Lock()
+	must, last, term := maps.Clone(l.acked), l.last, l.term
+	l.mu.Unlock()
+	crashed := l.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: l.rng.IntN(101), RNG: l.rng})
+	l.mu.Lock()
+	first := l.first // what was deleted between the two instants need not be there
+	l.mu.Unlock()
 	close(stop)
 	wg.Wait()
-	*term = voted
-	return crashed, must, at
+	maps.DeleteFunc(must, func(i uint64, _ bool) bool { return i < first })
+	l.fs, l.acked, l.last, l.term, l.first = crashed, must, last, term, first
+}
+
+// step appends, votes, and now and then compacts.
+func (l *logLife) step(p *pebbleLog, r *rand.Rand, compact bool) error {
+	l.mu.Lock()
+	from, oldest, term := l.last+1, l.first, l.term+1
+	l.mu.Unlock()
+	to := from + uint64(r.IntN(20))
+	if err := errors.Join(p.StoreLogs(entries(from, to)), p.SetUint64([]byte("term"), term)); err != nil {
+		return err
+	}
+	if compact && from > oldest+50 {
+		l.mu.Lock()
+		l.first = from - 10
+		maps.DeleteFunc(l.acked, func(i uint64, _ bool) bool { return i < l.first })
+		l.mu.Unlock()
+		if err := p.DeleteRange(oldest, from-11); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := from; i <= to; i++ {
+		l.acked[i] = true
+	}
+	l.last, l.term = to, term
+	return nil
 }
 
 // TestPebbleLogPowerLoss: what was acknowledged is there after power loss.

@@ -215,7 +215,7 @@ type counted struct {
 // Error implements raft.Future.
 func (c counted) Error() error {
 	defer c.inFlight.Add(-1)
-	return c.ApplyFuture.Error()
+	return c.ApplyFuture.Error() //nolint:wrapcheck // it is Raft's future still
 }
 
 // applyTimeout is how long Apply may wait for a place in Raft's queue.

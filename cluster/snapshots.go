@@ -48,7 +48,7 @@ var _ raft.SnapshotStore = (*snapshotFiles)(nil)
 func openSnapshotFiles(fs vfs.FS, dir string) (*snapshotFiles, error) {
 	s := &snapshotFiles{fs: fs, dir: fs.PathJoin(dir, snapshotsDir)}
 	if err := storage.MkdirAllDurably(fs, s.dir); err != nil {
-		return nil, err //nolint:wrapcheck // names what failed
+		return nil, err
 	}
 	names, err := fs.List(s.dir)
 	if err != nil {
@@ -249,7 +249,7 @@ func (w *snapshotFile) Close() error {
 		return fmt.Errorf("publish snapshot: %w", err)
 	}
 	if err := storage.SyncDir(w.s.fs, w.s.dir); err != nil {
-		return err //nolint:wrapcheck // names what failed
+		return err
 	}
 	return w.s.reap()
 }

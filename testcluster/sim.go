@@ -63,6 +63,7 @@ type SimReport struct {
 var sims sync.Map
 
 func simOf(tb testing.TB) *Sim {
+	tb.Helper()
 	if s, ok := sims.Load(tb); ok {
 		sim, _ := s.(*Sim)
 		return sim
@@ -71,7 +72,10 @@ func simOf(tb testing.TB) *Sim {
 }
 
 // SimOf returns the simulation that a test runs in, or nil.
-func SimOf(tb testing.TB) *Sim { return simOf(tb) }
+func SimOf(tb testing.TB) *Sim {
+	tb.Helper()
+	return simOf(tb)
+}
 
 // Sim is a simulation: the ground of its clusters, and the faults that only
 // there can be had.
@@ -253,23 +257,34 @@ func (s *Sim) finish(failed bool) {
 // slowPaths are the files whose syncs a slow disk delays: those for which
 // nobody waits with a mutex held. Pebble holds one while it changes its log
 // file, and time would stand still if somebody else waited for that.
-var slowPaths = []string{"/raft/", "/staging/"}
+var (
+	slowPaths = []string{"/raft/", "/staging/"}
+	slowOps   = []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}
+)
+
+// roomPaths are where a full disk has no room for a byte. Elsewhere the floor
+// stops writers before: Pebble does not survive a full disk.
+var (
+	roomPaths = []string{"/spool/", "/staging/"}
+	roomOps   = []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpCreate}
+)
+
+func within(path string, folders []string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool { return strings.Contains(path, f) })
+}
 
 // disk is the machine's file system with its faults.
 func (m *machine) disk() vfs.FS {
 	return errorfs.Wrap(m.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		switch op.Kind {
-		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
-			if slow := m.slow.Load(); slow > 0 && slices.ContainsFunc(slowPaths, func(p string) bool { return strings.Contains(op.Path, p) }) {
+		if slices.Contains(slowOps, op.Kind) {
+			if slow := m.slow.Load(); slow > 0 && within(op.Path, slowPaths) {
 				h := fnv.New64()
 				_, _ = fmt.Fprint(h, op.Path, time.Now().UnixNano())
 				time.Sleep(time.Duration(h.Sum64() % uint64(slow)))
 			}
-		case errorfs.OpFileWrite, errorfs.OpCreate:
-			if m.full.Load() && (strings.Contains(op.Path, "/spool/") || strings.Contains(op.Path, "/staging/")) {
-				return syscall.ENOSPC
-			}
-		default:
+		}
+		if m.full.Load() && slices.Contains(roomOps, op.Kind) && within(op.Path, roomPaths) {
+			return syscall.ENOSPC
 		}
 		return nil
 	}))

@@ -121,9 +121,12 @@ func TestSim(t *testing.T) {
 		// In a bubble nobody knows the real time: it is told from here.
 		var over atomic.Bool
 		timer := time.AfterFunc(span/time.Duration(seeds), func() { over.Store(true) })
-		more := func(done int) bool { return done < len(simFaults) || span > 0 && !over.Load() }
+		more := func(done int) bool { return span == 0 && done < len(simFaults) || span > 0 && !over.Load() }
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			r := testcluster.Simulate(t, seed, func(t *testing.T) { acked += simRun(t, seed, more) })
+			r := testcluster.Simulate(t, seed, func(t *testing.T) {
+				t.Helper()
+				acked += simRun(t, seed, more)
+			})
 			virtual += r.Virtual
 			requests += r.Requests
 			for f, n := range r.Faults {
@@ -131,7 +134,7 @@ func TestSim(t *testing.T) {
 			}
 		})
 		timer.Stop()
-		if t.Failed() {
+		if t.Failed() || span > 0 && time.Since(started) > span {
 			break
 		}
 	}
@@ -333,9 +336,9 @@ func startSimLoad(t *testing.T, c *testcluster.Cluster, key string, seed uint64)
 func (l *simLoad) step(ctx context.Context, r *rand.Rand) error {
 	switch r.IntN(10) {
 	case 0:
-		return l.balance(r)
+		return l.balance(r) //nolint:contextcheck // a request has its own time
 	case 1, 2, 3:
-		return l.read(r)
+		return l.read(r) //nolint:contextcheck // a request has its own time
 	}
 	return l.upload(ctx, r)
 }
@@ -438,6 +441,7 @@ func (l *simLoad) stop(t *testing.T) {
 // Its dead tail is shorter than what Raft keeps (I19), so that it catches up.
 func TestSimSnapshots(t *testing.T) {
 	r := testcluster.Simulate(t, 1, func(t *testing.T) {
+		t.Helper()
 		testcluster.SimOf(t).Tune(cluster.Tuning{SnapshotThreshold: 20, SnapshotInterval: time.Second, TrailingLogs: 10})
 		installed := new(installs)
 		c := testcluster.Start(t, 3, testcluster.Options{Log: installed})
@@ -475,6 +479,7 @@ func (n *installs) Write(p []byte) (int, error) {
 func TestSimIdle(t *testing.T) {
 	started := time.Now()
 	r := testcluster.Simulate(t, 1, func(t *testing.T) {
+		t.Helper()
 		c := testcluster.Start(t, 3, testcluster.Options{})
 		time.Sleep(10 * time.Minute)
 		if a, err := c.Client(0, "").Do(http.MethodGet, "/readyz", nil, nil); err != nil || a.Status != http.StatusOK {

@@ -24,7 +24,7 @@ const (
 	simBacklog    = 128       // connections that wait to be accepted
 	simPackets    = 512       // gossip packets that wait to be read; more are lost
 	simResend     = 200 * time.Millisecond
-	simDelayMin   = 100 * time.Microsecond
+	simDelayLeast = 100 * time.Microsecond
 	simPortsFirst = 20_000 // of those who dial
 )
 
@@ -75,7 +75,7 @@ func (n *simNet) draw() (delay time.Duration, lost, reset bool) {
 	if most == 0 {
 		most = time.Millisecond
 	}
-	delay = simDelayMin + time.Duration(n.rng.Int64N(int64(most)))
+	delay = simDelayLeast + time.Duration(n.rng.Int64N(int64(most)))
 	return delay, n.rng.Float64() < n.weather.Loss, n.rng.Float64() < n.weather.Reset
 }
 
