@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -274,6 +275,40 @@ func TestLongDeadTail(t *testing.T) {
 		// only the running Raft remembered the tail.
 		if !tt.caughtUp(old, leader, time.Minute) {
 			t.Error("a restart did not help")
+		}
+		tt.end()
+	})
+}
+
+// TestInFlightMax: a leader that nobody answers takes so many entries and no
+// more, and once it has heard what became of them it takes others (I19).
+func TestInFlightMax(t *testing.T) {
+	t.Parallel()
+	if inFlightMax*8 > trailingLogs {
+		t.Errorf("%d entries may be in flight, and %d are kept: far fewer were promised", inFlightMax, trailingLogs)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const more = 50
+		tt := newTailTest(t)
+		old := tt.leader(nil)
+		tt.net.set(string(old.id), true)
+		var refused atomic.Int64
+		var wg sync.WaitGroup
+		for i := range inFlightMax + more {
+			wg.Go(func() {
+				if _, err := old.raft.Apply(t.Context(), fmt.Appendf(nil, "%d", i)); storage.CodeOf(err) == "overloaded" {
+					refused.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if got := refused.Load(); got != more {
+			t.Errorf("%d of %d entries were refused, want %d", got, inFlightMax+more, more)
+		}
+		tt.net.set(string(old.id), false)
+		tt.apply(tt.leader(nil), 1, "afterwards")
+		if n := old.raft.inFlight.Load(); n != 0 {
+			t.Errorf("%d entries are counted as in flight, and all were answered", n)
 		}
 		tt.end()
 	})
