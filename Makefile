@@ -8,7 +8,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 60s
 SEED     ?= $(shell date +%s)
 
-.PHONY: dev build test race lint chaos bench fuzz clean
+.PHONY: dev build test race lint chaos sim bench fuzz clean
 
 dev: build ## three nodes on loopback, with an account, a key and curl lines
 	./bin/ringbin dev --data-dir ./dev
@@ -28,6 +28,9 @@ lint:
 chaos: ## longer fault runs; the seed is printed and may be given
 	@echo "seed $(SEED)"
 	RINGBIN_CHAOS_SEED=$(SEED) RINGBIN_CHAOS=1 $(GO) test -tags $(TAGS) -count=1 -v -timeout 60m -run Chaos ./testcluster
+
+sim: ## whole nodes in virtual time, with power losses, for CHAOS_TIME
+	RINGBIN_CHAOS_TIME=$(or $(CHAOS_TIME),60s) $(GO) test -tags $(TAGS) -count=1 -v -timeout 60m -run '^TestSim' ./testcluster
 
 bench: build ## a cluster of its own on spare ports, measured and stopped
 	./bin/ringbin bench --self

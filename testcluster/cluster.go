@@ -217,6 +217,13 @@ func (c *Cluster) stop(ctx context.Context, i int) {
 	if n == nil {
 		return
 	}
+	if c.Sim() != nil && ctx.Err() == nil {
+		select {
+		case err := <-n.Failed(): // no fault of a simulation is one that a node may not survive
+			c.tb.Errorf("node %d could not go on: %v", i, err)
+		default:
+		}
+	}
 	if err := n.Close(ctx); err != nil && (c.Sim() == nil || ctx.Err() == nil) { // without its machine it can't close well
 		c.tb.Errorf("closing node %d: %v", i, err)
 	}
