@@ -141,10 +141,13 @@ func (s *Sim) Tune(t cluster.Tuning) {
 	s.raft = t
 }
 
+// Note puts what a test does into the history, and counts it among the faults.
+func (s *Sim) Note(what string) { s.history.fault(what, clientHost) }
+
 // Weather changes the network.
 func (s *Sim) Weather(w Weather) {
 	if w != (Weather{}) {
-		s.history.fault("weather", -1)
+		s.history.fault("weather", clientHost)
 	}
 	s.net.setWeather(w)
 }

@@ -171,6 +171,7 @@ func simRun(t *testing.T, seed uint64, more func(done int) bool) int64 {
 		if f.nodes > n {
 			continue
 		}
+		c.Sim().Note(f.name)
 		mend := f.do(c, rng)
 		time.Sleep(time.Duration(rng.IntN(6000)) * time.Millisecond)
 		mend()
@@ -197,17 +198,17 @@ func anyOf(c *testcluster.Cluster, r *rand.Rand) int { return r.IntN(c.Len()) }
 // simFaults are those of [faults], as far as their kinds go, and what only a
 // simulation can do.
 var simFaults = []simFault{
-	{"power loss", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
+	{"a machine loses power", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
 		i := anyOf(c, r)
 		c.PowerLoss(i)
 		return func() { c.Restart(i) }
 	}},
-	{"power loss of the leader", 0, func(c *testcluster.Cluster, _ *rand.Rand) func() {
+	{"the leader loses power", 0, func(c *testcluster.Cluster, _ *rand.Rand) func() {
 		i := c.WaitLeader()
 		c.PowerLoss(i)
 		return func() { c.Restart(i) }
 	}},
-	{"power loss of all", 0, func(c *testcluster.Cluster, _ *rand.Rand) func() {
+	{"all lose power", 0, func(c *testcluster.Cluster, _ *rand.Rand) func() {
 		var g errgroup.Group
 		for i := range c.Len() {
 			g.Go(func() error { c.PowerLoss(i); return nil })
@@ -215,17 +216,17 @@ var simFaults = []simFault{
 		_ = g.Wait()
 		return func() { restartAll(c) }
 	}},
-	{"kill", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
+	{"a node is killed", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
 		i := anyOf(c, r)
 		c.Kill(i)
 		return func() { c.Restart(i) }
 	}},
-	{"restart", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
+	{"a node is restarted", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
 		i := anyOf(c, r)
 		c.Stop(i)
 		return func() { c.Restart(i) }
 	}},
-	{"isolated", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
+	{"a node is isolated", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
 		c.Isolate(anyOf(c, r))
 		return c.Heal
 	}},
@@ -257,7 +258,7 @@ var simFaults = []simFault{
 		}
 		return c.Heal
 	}},
-	{"bad network", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
+	{"the network is bad", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
 		c.Sim().Weather(testcluster.Weather{
 			Delay: time.Duration(1+r.IntN(100)) * time.Millisecond, Loss: 0.1 * r.Float64(), Reset: 0.01 * r.Float64(),
 		})
@@ -269,17 +270,17 @@ var simFaults = []simFault{
 		_ = c.Node(c.WaitLeader()).HandOver(ctx) // it may not be the leader any more
 		return func() {}
 	}},
-	{"slow disk", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
+	{"a disk is slow", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
 		i := anyOf(c, r)
 		c.Sim().SlowDisk(i, time.Duration(1+r.IntN(1000))*time.Millisecond)
 		return func() { c.Sim().SlowDisk(i, 0) }
 	}},
-	{"full disk", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
+	{"a disk is full", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
 		i := anyOf(c, r)
 		c.Sim().FullDisk(i, true)
 		return func() { c.Sim().FullDisk(i, false) }
 	}},
-	{"clock jump", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
+	{"a clock jumps", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
 		i := anyOf(c, r)
 		c.Sim().Clock(i, time.Duration(r.IntN(7200)-3600)*time.Second)
 		return func() { c.Sim().Clock(i, 0) }

@@ -46,9 +46,13 @@ func (h *simHistory) add(e simEvent) {
 	h.events = append(h.events, e)
 }
 
-// fault notes a fault on a node; -1: on all.
+// fault notes a fault on a node; clientHost: on no certain one.
 func (h *simHistory) fault(what string, i int) {
-	h.add(simEvent{At: time.Now(), Fault: what, Node: fmt.Sprintf("n%d", i)})
+	e := simEvent{At: time.Now(), Fault: what}
+	if i != clientHost {
+		e.Node = fmt.Sprintf("n%d", i)
+	}
+	h.add(e)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.faults[what]++
