@@ -100,7 +100,7 @@ func waitGone(cmd *cobra.Command, c *client, id string) error {
 		var s node.ClusterStatus
 		if err := c.call(cmd.Context(), http.MethodGet, "/api/admin/cluster", nil, &s); err != nil {
 			if empty {
-				return nil //nolint:nilerr // that is what was waited for
+				return nil // that is what was waited for
 			}
 			return err
 		}
@@ -115,7 +115,7 @@ func waitGone(cmd *cobra.Command, c *client, id string) error {
 		}
 		select {
 		case <-cmd.Context().Done():
-			return cmd.Context().Err() //nolint:wrapcheck // a signal's
+			return cmd.Context().Err()
 		case <-time.After(leaveLook):
 		}
 	}

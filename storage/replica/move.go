@@ -125,13 +125,11 @@ type missingOf struct {
 // more than it may keep in mind it leaves the last partitions out.
 func (r *Replicator) lookFor(ctx context.Context, partitions []int) ([]missingOf, error) {
 	r.left.clear()
-	missing := make([]missingOf, len(partitions))
-	at := make(map[int]int, len(partitions))
+	s := &search{missing: make([]missingOf, len(partitions)), at: make(map[int]int, len(partitions))}
 	for i, p := range partitions {
-		missing[i].partition = p
-		at[p] = i
+		s.missing[i].partition = p
+		s.at[p] = i
 	}
-	kept := 0
 	var after *storage.CID
 	for {
 		if ctx.Err() != nil {
@@ -142,32 +140,42 @@ func (r *Replicator) lookFor(ctx context.Context, partitions []int) ([]missingOf
 			return nil, err
 		}
 		for _, cid := range page {
-			i, wanted := at[cid.Partition()]
-			if !wanted {
+			if _, wanted := s.at[cid.Partition()]; !wanted {
 				continue
 			}
 			info, held, err := r.o.Owner.store.Stat(cid)
 			if err != nil {
 				return nil, err
 			}
-			if held && !info.Corrupt {
-				continue
-			}
-			r.left.add(cid, 1)
-			if i >= len(missing) {
-				continue // left out: counted all the same
-			}
-			missing[i].cids = append(missing[i].cids, cid)
-			for kept++; kept > moveMissingMax && len(missing) > 1; {
-				last := len(missing) - 1
-				kept -= len(missing[last].cids)
-				missing = missing[:last]
+			if !held || info.Corrupt {
+				r.left.add(cid, 1)
+				s.note(cid)
 			}
 		}
 		if len(page) < pageSize {
-			return missing, nil
+			return s.missing, nil
 		}
 		after = &page[len(page)-1]
+	}
+}
+
+// search is a look at the catalogue.
+type search struct {
+	missing []missingOf
+	at      map[int]int // of each partition, where in missing it is, or was before it was left out
+	kept    int         // CIDs in missing
+}
+
+func (s *search) note(cid storage.CID) {
+	i := s.at[cid.Partition()]
+	if i >= len(s.missing) {
+		return // left out
+	}
+	s.missing[i].cids = append(s.missing[i].cids, cid)
+	for s.kept++; s.kept > moveMissingMax && len(s.missing) > 1; {
+		last := len(s.missing) - 1
+		s.kept -= len(s.missing[last].cids)
+		s.missing = s.missing[:last]
 	}
 }
 
