@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -68,7 +69,10 @@ type Raft struct {
 	transport *raft.NetworkTransport
 	hasState  bool // when it was opened
 
-	poking    sync.Map // followers that a poke is on its way to
+	poking    sync.Map      // followers that a poke is on its way to
+	opened    chan struct{} // closed once raft is set
+	hurrying  atomic.Bool
+	proved    atomic.Pointer[time.Time] // when this node last asked whether it leads, and did
 	observer  *raft.Observer
 	watchers  watchers
 	futures   futures
@@ -86,7 +90,7 @@ func OpenRaft(o Options) (*Raft, error) {
 	if err := storage.MkdirAllDurably(vfs.Default, o.Dir); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
-	r := &Raft{opts: o}
+	r := &Raft{opts: o, opened: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := r.openStores(); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
@@ -95,7 +99,7 @@ func OpenRaft(o Options) (*Raft, error) {
 		return nil, storage.E(op, storage.KindCorrupt, errors.Join(err, r.bolt.Close()))
 	}
 	hlog := newHCLog(o.Logger, "raft")
-	stream := &streamLayer{Listener: o.Listener, o: o, ctx: r.ctx}
+	stream := &streamLayer{Listener: o.Listener, o: o, ctx: r.ctx, ended: r.hurry}
 	r.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: stream, MaxPool: poolMax, Timeout: rpcTimeout, Logger: hlog, MsgpackUseNewTimeFormat: true,
 	})
@@ -104,17 +108,18 @@ func OpenRaft(o Options) (*Raft, error) {
 		return nil, storage.E(op, storage.KindInternal, errors.Join(err, r.transport.Close(), r.bolt.Close()))
 	}
 	r.raft = rf
+	close(r.opened)
 	r.observe()
+	r.wg.Go(r.prove)
 	return r, nil
 }
 
 func (r *Raft) config(hlog hcLog) *raft.Config {
-	stretch := func(d time.Duration) time.Duration { return d * time.Duration(max(1, r.opts.Multiplier)) }
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(r.opts.ID)
-	c.HeartbeatTimeout = stretch(heartbeatTimeout)
-	c.ElectionTimeout = stretch(electionTimeout)
-	c.LeaderLeaseTimeout = stretch(leaseTimeout)
+	c.HeartbeatTimeout = r.stretch(heartbeatTimeout)
+	c.ElectionTimeout = r.stretch(electionTimeout)
+	c.LeaderLeaseTimeout = r.stretch(leaseTimeout)
 	c.TrailingLogs = trailingLogs
 	c.SnapshotThreshold = snapshotThreshold
 	c.MaxAppendEntries = appendEntriesMax
@@ -125,6 +130,10 @@ func (r *Raft) config(hlog hcLog) *raft.Config {
 	c.NoLegacyTelemetry = true
 	c.Logger = hlog
 	return c
+}
+
+func (r *Raft) stretch(d time.Duration) time.Duration {
+	return d * time.Duration(max(1, r.opts.Multiplier))
 }
 
 // openStores opens log and stable store in one bbolt file, and snapshots beside

@@ -52,7 +52,7 @@ func (s *Service) Authenticate(ctx context.Context, api, secret string) (Caller,
 	if !wellFormed(secret) {
 		return Caller{}, unauthenticated(op, "auth_invalid")
 	}
-	if err := s.fresh(op); err != nil {
+	if err := s.fresh(ctx, op); err != nil {
 		return Caller{}, err
 	}
 	hash := sha256.Sum256([]byte(secret))
@@ -94,12 +94,15 @@ func (s *Service) usable(op string, key Key) error {
 	return nil
 }
 
-// fresh refuses to judge keys on a node that has not heard of a leader for
+// fresh waits with judging keys on a node that has not heard of a leader for
 // MaxStale: a revocation could have passed it by (I4).
-func (s *Service) fresh(op string) error {
+func (s *Service) fresh(ctx context.Context, op string) error {
 	raft, ok := s.n.raft()
-	if !ok || time.Since(raft.LastContact()) > s.n.cfg.MaxStale {
+	switch {
+	case !ok, s.n.leaderless():
 		return noLeader(op, nil)
+	case time.Since(raft.LastContact()) > s.n.cfg.MaxStale:
+		return s.n.catchUp(ctx)
 	}
 	return nil
 }

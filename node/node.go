@@ -36,6 +36,7 @@ type Node struct {
 	cfg    Config
 	logger *slog.Logger
 	fs     vfs.FS
+	opened time.Time
 
 	dir        *dataDir
 	trust      *cluster.Trust
@@ -96,7 +97,7 @@ func Open(ctx context.Context, cfg Config, handlers func(*Service) Handlers) (*N
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, logger: cfg.Logger, fs: cfg.FS, registry: prometheus.NewRegistry(), failed: make(chan error, failedMax)}
+	n := &Node{cfg: cfg, logger: cfg.Logger, fs: cfg.FS, opened: time.Now(), registry: prometheus.NewRegistry(), failed: make(chan error, failedMax)}
 	n.ctx, n.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	n.hints.addr = map[storage.NodeID]string{}
 	n.followerReads = sharedRound[uint64]{ask: n.askReadIndex, wg: &n.wg}
