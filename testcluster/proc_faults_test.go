@@ -33,6 +33,8 @@ func TestProcessFaults(t *testing.T) {
 		{"file descriptors run out", descriptorsRunOut},
 		{"disk fills up", diskFillsUp},
 		{"disk is full", diskIsFull},
+		{"disk is replaced", diskIsReplaced},
+		{"files rot", filesRot},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.run(t, bin) })
 	}

@@ -151,3 +151,18 @@ func (p *Processes) Forget(key string) {
 	defer j.mu.Unlock()
 	maps.DeleteFunc(j.accounts[key].uploads, func(_ string, u *journalUpload) bool { return u.acked == nil })
 }
+
+// Member is one row of a cluster's status.
+type Member = node.MemberStatus
+
+// Remove takes a dead member out. A refusal is the caller's to notice: it may
+// ask again.
+func (p *Processes) Remove(via int, id string) {
+	a, err := p.Client(via, p.token).Do(http.MethodDelete, "/api/admin/cluster/nodes/"+id, nil, nil)
+	if err != nil || a.Status >= http.StatusBadRequest {
+		p.c.tb.Logf("remove %s through node %d: %v, %d %s", id, via, err, a.Status, a.Body)
+	}
+}
+
+// Converged reports whether all nodes have the same and no copy is missing.
+func (p *Processes) Converged() bool { return p.converged() }
