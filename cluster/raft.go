@@ -52,6 +52,8 @@ type Options struct {
 	Multiplier int // stretches the times; 0 counts as 1
 	Logger     *slog.Logger
 	OnRemoved  func() // the cluster took this node out
+	// Intact checks the data of an entry as it lies in the log; nil: not checked.
+	Intact func(data []byte) error
 }
 
 // Dialer opens connections; a seam for simulations.
@@ -95,6 +97,9 @@ func OpenRaft(o Options) (*Raft, error) {
 	if err := r.openStores(); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
+	if err := verifyStores(r.bolt, checkedStable{r.bolt}, o.Intact); err != nil {
+		return nil, storage.E(op, storage.KindCorrupt, errors.Join(err, r.bolt.Close()))
+	}
 	if err := r.restoreIfBehind(); err != nil {
 		return nil, storage.E(op, storage.KindCorrupt, errors.Join(err, r.bolt.Close()))
 	}
@@ -103,7 +108,7 @@ func OpenRaft(o Options) (*Raft, error) {
 	r.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: stream, MaxPool: poolMax, Timeout: rpcTimeout, Logger: hlog, MsgpackUseNewTimeFormat: true,
 	})
-	rf, err := raft.NewRaft(r.config(hlog), o.FSM, r.logs, r.bolt, r.snaps, r.transport)
+	rf, err := raft.NewRaft(r.config(hlog), o.FSM, r.logs, checkedStable{r.bolt}, r.snaps, r.transport)
 	if err != nil {
 		return nil, storage.E(op, storage.KindInternal, errors.Join(err, r.transport.Close(), r.bolt.Close()))
 	}
@@ -162,7 +167,7 @@ func (r *Raft) openStores() error {
 		return errors.Join(err, bolt.Close())
 	}
 	r.bolt, r.logs, r.snaps = bolt, cache, snaps
-	if r.hasState, err = raft.HasExistingState(r.logs, r.bolt, r.snaps); err != nil {
+	if r.hasState, err = raft.HasExistingState(r.logs, checkedStable{r.bolt}, r.snaps); err != nil {
 		return errors.Join(fmt.Errorf("read raft state: %w", err), bolt.Close())
 	}
 	return nil

@@ -222,6 +222,7 @@ func (n *Node) openRaft() error {
 		ID: n.self(), Dir: n.dir.join(raftDir), FSM: n.fsm, FSMIndex: n.fsm.AppliedIndex(),
 		Identity: n.identity, Listener: n.mux.Raft(), Dial: n.cfg.Network, Resolve: n.resolve,
 		Multiplier: n.cfg.RaftMultiplier, Logger: n.logger,
+		Intact:    meta.Intact,
 		OnRemoved: func() { n.fail("removed from the cluster", errRemoved) },
 	})
 	if err != nil {

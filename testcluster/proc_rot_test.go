@@ -60,7 +60,7 @@ func filesRot(t *testing.T, bin string) {
 	}
 	kinds := rots
 	if !long() {
-		kinds = []rot{rots[0], rots[3], rots[7], rots[9]}
+		kinds = []rot{rots[0], rots[3], rots[7], rots[8], rots[9]}
 	}
 	const node = 1
 	for _, r := range kinds {
@@ -74,7 +74,7 @@ func filesRot(t *testing.T, bin string) {
 			t.Logf("%-24s %s", r.kind, became)
 			upload(5, 1<<10) // the cluster goes on
 			if strings.HasPrefix(became, "stopped") {
-				if text := p.LogText(node)[logged:]; !strings.Contains(text, "level=ERROR") && !strings.Contains(text, "error:") && !strings.Contains(text, "rror") {
+				if text := p.LogText(node)[logged:]; !errorLine.MatchString(text) {
 					t.Errorf("I16: it stopped and did not say why: %s", tail(text))
 				}
 				p.Kill(node)
@@ -197,7 +197,7 @@ func place(t *testing.T, b []byte, r rot) (at, n int) {
 	switch {
 	case r.at == -1:
 		// An upload's content type stands in its entry, far behind its head.
-		return last("text/plain"), r.bytes
+		return last("octet-stream"), r.bytes
 	case r.at == -2:
 		return last("CurrentTerm") + len("CurrentTerm") + 7, r.bytes
 	case r.bytes == 0:
