@@ -35,6 +35,7 @@ func TestProcessFaults(t *testing.T) {
 		{"disk is full", diskIsFull},
 		{"disk is replaced", diskIsReplaced},
 		{"files rot", filesRot},
+		{"network namespaces", netns},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.run(t, bin) })
 	}
