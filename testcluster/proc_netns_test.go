@@ -99,7 +99,7 @@ func netns(t *testing.T, bin string) {
 		Args:    func(int) []string { return []string{"--behind-tls"} },
 	})
 	key := p.Account(100_000_000)
-	for _, c := range []struct {
+	cuts := []struct {
 		name string
 		cut  func(node int) (heal func())
 	}{
@@ -109,7 +109,11 @@ func netns(t *testing.T, bin string) {
 			one, two := s.deafen(node, (node+1)%nodes), s.deafen(node, (node+2)%nodes)
 			return func() { one(); two() }
 		}},
-	} {
+	}
+	if !long() {
+		cuts = cuts[:1]
+	}
+	for _, c := range cuts {
 		w := p.StartWriters(testcluster.WritersOptions{N: 6, Size: 1 << 10, Key: key, Patience: 2 * time.Second})
 		waitWrites(t, w, 30)
 		leader := p.WaitLeader()
