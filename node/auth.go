@@ -94,17 +94,17 @@ func (s *Service) usable(op string, key Key) error {
 	return nil
 }
 
-// fresh waits with judging keys on a node that has not heard of a leader for
-// MaxStale: a revocation could have passed it by (I4).
+// fresh waits with judging keys until this node has caught up within MaxStale:
+// a revocation could have passed it by (I4). That it hears a leader says
+// nothing: one that was frozen hears the new leader before it has its entries.
 func (s *Service) fresh(ctx context.Context, op string) error {
-	raft, ok := s.n.raft()
-	switch {
-	case !ok, s.n.leaderless():
+	if s.n.leaderless() {
 		return noLeader(op, nil)
-	case time.Since(raft.LastContact()) > s.n.cfg.MaxStale:
-		return s.n.catchUp(ctx)
 	}
-	return nil
+	if at := s.n.caughtUp.Load(); at != nil && time.Since(*at) <= s.n.cfg.MaxStale {
+		return nil
+	}
+	return s.n.catchUp(ctx)
 }
 
 // wellFormed is whether a secret can be a key of a dialect at all. What can't

@@ -37,6 +37,8 @@ type Node struct {
 	logger *slog.Logger
 	fs     vfs.FS
 	opened time.Time
+	// caughtUp is when this node last asked what is committed and then had it.
+	caughtUp atomic.Pointer[time.Time]
 
 	dir        *dataDir
 	trust      *cluster.Trust

@@ -15,8 +15,8 @@ import (
 
 // Numbers of the full disk.
 const (
-	smallDiskBytes = 512 << 20 // each database keeps up to 70 MiB of log ready
-	smallFloor     = 64 << 20  // kept free for consensus
+	smallDiskBytes = 1 << 30  // each database keeps up to 70 MiB of log ready
+	smallFloor     = 64 << 20 // kept free for consensus
 	fillStep       = 1 << 20
 )
 
