@@ -32,7 +32,7 @@ func TestProcessFaults(t *testing.T) {
 		{"the leader is frozen", false, leaderIsFrozen},
 		{"nodes are restarted one after the other", false, rollingRestart},
 		{"file descriptors run out", false, descriptorsRunOut},
-		{"disk fills up", false, diskFillsUp},
+		{"disk fills up", true, diskFillsUp},
 		{"disk is full", true, diskIsFull},
 		{"disk is replaced", true, diskIsReplaced},
 		{"files rot", false, filesRot},
