@@ -95,12 +95,40 @@ func (r *Raft) Term() uint64 { return r.raft.CurrentTerm() }
 // CommitIndex is the newest index that this node knows to be committed.
 func (r *Raft) CommitIndex() uint64 { return r.raft.CommitIndex() }
 
-// LastContact is when this node last heard of a leader: now, when it leads.
+// LastContact is when this node last heard of a leader or, when it leads, last
+// knew that it does: a process that was frozen wakes up as the leader that it
+// is no more.
 func (r *Raft) LastContact() time.Time {
-	if r.IsLeader() {
-		return time.Now()
+	heard := r.raft.LastContact()
+	if proved := r.proved.Load(); r.IsLeader() && proved != nil && proved.After(heard) {
+		return *proved
 	}
-	return r.raft.LastContact()
+	return heard
+}
+
+// proveEvery is how often a leader asks whether it leads.
+const proveEvery = 250 * time.Millisecond
+
+// prove keeps what LastContact says of a leader, until the end.
+func (r *Raft) prove() {
+	changes, stop := r.Watch()
+	defer stop()
+	timer := time.NewTicker(r.stretch(proveEvery))
+	defer timer.Stop()
+	for {
+		if r.IsLeader() {
+			asked := time.Now()
+			if err := r.VerifyLeader(r.ctx); err == nil {
+				r.proved.Store(&asked)
+			}
+		}
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-changes:
+		case <-timer.C:
+		}
+	}
 }
 
 // VerifyLeader returns once a majority has confirmed that this node leads

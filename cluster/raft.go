@@ -54,9 +54,11 @@ type Options struct {
 	Multiplier int // stretches the times; 0 counts as 1
 	Logger     *slog.Logger
 	Tuning     Tuning
-	OnRemoved  func()      // the cluster took this node out
-	OnStuck    func(error) // this node can't follow the leader, and never will
-	OnFatal    func(error) // the log can't be written; the goroutine that met it panics
+	// Intact checks the data of an entry as it lies in the log; nil: not checked.
+	Intact    func(data []byte) error
+	OnRemoved func()      // the cluster took this node out
+	OnStuck   func(error) // this node can't follow the leader, and never will
+	OnFatal   func(error) // the log can't be written; the goroutine that met it panics
 }
 
 // Tuning is a seam for tests, which want snapshots soon. Zero values are the
@@ -79,12 +81,15 @@ type Raft struct {
 	opened    chan struct{} // closed once raft is set: its goroutines run before
 	logs      raft.LogStore
 	disk      raftDisk
+	stable    raft.StableStore // disk's, with checksums
 	snaps     raft.SnapshotStore
 	transport *raft.NetworkTransport
 	hasState  bool // when it was opened
 
 	inFlight  atomic.Int64
 	poking    sync.Map // followers that a poke is on its way to
+	hurrying  atomic.Bool
+	proved    atomic.Pointer[time.Time] // when this node last asked whether it leads, and did
 	observer  *raft.Observer
 	watchers  watchers
 	futures   futures
@@ -113,32 +118,35 @@ func OpenRaft(o Options) (*Raft, error) {
 	if err := r.openStores(); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
+	if err := verifyStores(r.disk, r.stable, o.Intact); err != nil {
+		return nil, storage.E(op, storage.KindCorrupt, errors.Join(err, r.disk.Close()))
+	}
 	if err := r.restoreIfBehind(); err != nil {
 		return nil, storage.E(op, storage.KindCorrupt, errors.Join(err, r.disk.Close()))
 	}
 	hlog := newHCLog(o.Logger, "raft")
-	stream := &streamLayer{Listener: o.Listener, o: o, ctx: r.ctx}
+	stream := &streamLayer{Listener: o.Listener, o: o, ctx: r.ctx, ended: r.hurry}
 	r.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: stream, MaxPool: poolMax, Timeout: rpcTimeout, Logger: hlog, MsgpackUseNewTimeFormat: true,
 	})
 	fsm := &installWatch{BatchingFSM: o.FSM, newest: r.ends, stuck: o.OnStuck}
-	rf, err := raft.NewRaft(r.config(hlog), fsm, r.logs, r.disk, r.snaps, r.transport)
+	rf, err := raft.NewRaft(r.config(hlog), fsm, r.logs, r.stable, r.snaps, r.transport)
 	if err != nil {
 		return nil, storage.E(op, storage.KindInternal, errors.Join(err, r.transport.Close(), r.disk.Close()))
 	}
 	r.raft = rf
 	close(r.opened)
 	r.observe()
+	r.wg.Go(r.prove)
 	return r, nil
 }
 
 func (r *Raft) config(hlog hcLog) *raft.Config {
-	stretch := func(d time.Duration) time.Duration { return d * time.Duration(max(1, r.opts.Multiplier)) }
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(r.opts.ID)
-	c.HeartbeatTimeout = stretch(heartbeatTimeout)
-	c.ElectionTimeout = stretch(electionTimeout)
-	c.LeaderLeaseTimeout = stretch(leaseTimeout)
+	c.HeartbeatTimeout = r.stretch(heartbeatTimeout)
+	c.ElectionTimeout = r.stretch(electionTimeout)
+	c.LeaderLeaseTimeout = r.stretch(leaseTimeout)
 	c.TrailingLogs = cmp.Or(r.opts.Tuning.TrailingLogs, trailingLogs)
 	c.SnapshotThreshold = cmp.Or(r.opts.Tuning.SnapshotThreshold, snapshotThreshold)
 	c.SnapshotInterval = cmp.Or(r.opts.Tuning.SnapshotInterval, c.SnapshotInterval)
@@ -159,6 +167,10 @@ func (r *Raft) ends() (snapshot, log uint64) {
 		snapshot = list[0].Index
 	}
 	return snapshot, r.raft.LastIndex()
+}
+
+func (r *Raft) stretch(d time.Duration) time.Duration {
+	return d * time.Duration(max(1, r.opts.Multiplier))
 }
 
 // restoreIfBehind brings the FSM to the newest snapshot when it is older: the

@@ -32,8 +32,6 @@ const (
 	snapshotMetaMax = 1 << 20
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // snapshotFiles keeps Raft's snapshots as files of any file system. A snapshot
 // is there once it is whole and durable, under its name; what a crash left
 // half written has another one.

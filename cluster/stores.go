@@ -46,8 +46,8 @@ func (r *Raft) openStores() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("open raft log: %w", err), disk.Close())
 	}
-	r.disk, r.logs, r.snaps = disk, cache, snaps
-	if r.hasState, err = raft.HasExistingState(r.logs, r.disk, r.snaps); err != nil {
+	r.disk, r.stable, r.logs, r.snaps = disk, checkedStable{disk}, cache, snaps
+	if r.hasState, err = raft.HasExistingState(r.logs, r.stable, r.snaps); err != nil {
 		return errors.Join(fmt.Errorf("read raft state: %w", err), disk.Close())
 	}
 	return nil

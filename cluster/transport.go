@@ -19,6 +19,25 @@ type streamLayer struct {
 	net.Listener
 	o   Options
 	ctx context.Context //nolint:containedctx // raft.StreamLayer has no other way in
+	// ended is told whose connection has ended. It must not block.
+	ended func(storage.NodeID)
+}
+
+// Accept implements net.Listener.
+func (s *streamLayer) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a listener hands errors on
+	}
+	c, ok := conn.(*tls.Conn)
+	if !ok {
+		return conn, nil
+	}
+	id, ok := PeerID(c.ConnectionState())
+	if !ok {
+		return conn, nil
+	}
+	return &watchedConn{Conn: conn, ended: func() { s.ended(id) }}, nil
 }
 
 // Dial opens a connection to a node, whose certificate must carry its id.

@@ -52,7 +52,7 @@ func (s *Service) Authenticate(ctx context.Context, api, secret string) (Caller,
 	if !wellFormed(secret) {
 		return Caller{}, unauthenticated(op, "auth_invalid")
 	}
-	if err := s.fresh(op); err != nil {
+	if err := s.fresh(ctx, op); err != nil {
 		return Caller{}, err
 	}
 	hash := sha256.Sum256([]byte(secret))
@@ -94,14 +94,17 @@ func (s *Service) usable(op string, key Key) error {
 	return nil
 }
 
-// fresh refuses to judge keys on a node that has not heard of a leader for
-// MaxStale: a revocation could have passed it by (I4).
-func (s *Service) fresh(op string) error {
-	raft, ok := s.n.raft()
-	if !ok || time.Since(raft.LastContact()) > s.n.cfg.MaxStale {
+// fresh waits with judging keys until this node has caught up within MaxStale:
+// a revocation could have passed it by (I4). That it hears a leader says
+// nothing: one that was frozen hears the new leader before it has its entries.
+func (s *Service) fresh(ctx context.Context, op string) error {
+	if s.n.leaderless() {
 		return noLeader(op, nil)
 	}
-	return nil
+	if at := s.n.caughtUp.Load(); at != nil && time.Since(*at) <= s.n.cfg.MaxStale {
+		return nil
+	}
+	return s.n.catchUp(ctx)
 }
 
 // wellFormed is whether a secret can be a key of a dialect at all. What can't

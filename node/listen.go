@@ -198,7 +198,11 @@ func (n *Node) serveHTTP(h Handlers) error {
 		}
 		serve = func(ln net.Listener) error { return n.public.ServeTLS(ln, "", "") }
 	}
-	n.runHTTP(n.listeners.http, serve)
+	descriptors := descriptorLimit()
+	if descriptors < descriptorsLow {
+		n.logger.Warn("few file descriptors: raise the limit of this process", "limit", descriptors, "wanted", descriptorsLow)
+	}
+	n.runHTTP(limitConnections(n.listeners.http, max(1, descriptors/publicShare)), serve)
 	if n.listeners.admin != nil {
 		n.admin = n.newHTTP(h.Admin)
 		n.runHTTP(n.listeners.admin, n.admin.Serve)

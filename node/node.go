@@ -36,6 +36,9 @@ type Node struct {
 	cfg    Config
 	logger *slog.Logger
 	fs     vfs.FS
+	opened time.Time
+	// caughtUp is when this node last asked what is committed and then had it.
+	caughtUp atomic.Pointer[time.Time]
 
 	dir        *dataDir
 	trust      *cluster.Trust
@@ -96,7 +99,7 @@ func Open(ctx context.Context, cfg Config, handlers func(*Service) Handlers) (*N
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, logger: cfg.Logger, fs: cfg.FS, registry: prometheus.NewRegistry(), failed: make(chan error, failedMax)}
+	n := &Node{cfg: cfg, logger: cfg.Logger, fs: cfg.FS, opened: time.Now(), registry: prometheus.NewRegistry(), failed: make(chan error, failedMax)}
 	n.ctx, n.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	n.hints.addr = map[storage.NodeID]string{}
 	n.followerReads = sharedRound[uint64]{ask: n.askReadIndex, wg: &n.wg}
@@ -221,6 +224,7 @@ func (n *Node) openRaft() error {
 		ID: n.self(), FS: n.fs, Dir: n.dir.join(raftDir), Log: n.cfg.RaftLog, FSM: n.fsm, FSMIndex: n.fsm.AppliedIndex(),
 		Identity: n.identity, Listener: n.mux.Raft(), Dial: n.cfg.Network, Resolve: n.resolve,
 		Multiplier: n.cfg.RaftMultiplier, Tuning: n.cfg.Raft, Logger: n.logger,
+		Intact:    meta.Intact,
 		OnRemoved: func() { n.fail("removed from the cluster", errRemoved) },
 		OnStuck:   func(err error) { n.fail("can't follow the leader", stuck(err)) },
 		OnFatal:   func(err error) { n.fail("raft log can't go on", err) },

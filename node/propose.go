@@ -154,6 +154,17 @@ func (p *proposer) gaveUp(op string, unknown bool, err error) error {
 	return noLeader(op, err)
 }
 
+// leaderless reports whether there has been no leader for so long that a
+// request need not wait for one. An election, or a start, is waited out.
+func (n *Node) leaderless() bool {
+	raft, ok := n.raft()
+	if !ok {
+		return true
+	}
+	_, _, led := raft.Leader()
+	return !led && time.Since(raft.LastContact()) > proposeTimeout && time.Since(n.opened) > proposeTimeout
+}
+
 func noLeader(op string, err error) error {
 	return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "no_leader", Err: err}
 }

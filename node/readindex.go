@@ -77,11 +77,13 @@ func (n *Node) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
 	for {
+		asked := time.Now()
 		index, err := n.followerReads.get(ctx)
 		if err == nil {
 			if err := n.fsm.Wait(ctx, index); err != nil {
 				return noLeader(op, err)
 			}
+			n.caughtUp.Store(&asked)
 			return nil
 		}
 		select {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"ringbin/storage"
 	"ringbin/storage/meta"
@@ -108,11 +107,7 @@ func (s *Service) withinLimit(size int64) error {
 // be committed: without a leader the body would travel in vain.
 func (s *Service) takeUpload() error {
 	const op = "node.Upload"
-	raft, ok := s.n.raft()
-	if !ok {
-		return noLeader(op, nil)
-	}
-	if _, _, led := raft.Leader(); !led && time.Since(raft.LastContact()) > proposeTimeout {
+	if s.n.leaderless() {
 		return noLeader(op, nil)
 	}
 	select {

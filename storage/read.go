@@ -207,19 +207,47 @@ func (r *Reader) next() ([]byte, error) {
 	return r.chunk[r.offset-r.start : min(int64(len(r.chunk)), r.end-r.start)], nil
 }
 
+// load reads the chunk at the offset. It can be given up: Pebble looks for the
+// bit in a block that fails its check, which takes seconds, and whoever reads
+// has other copies.
 func (r *Reader) load() error {
 	if err := r.ctx.Err(); err != nil {
 		return fmt.Errorf("storage.Read: %w", context.Cause(r.ctx))
 	}
+	i, buf := r.offset/r.s.lay.chunk, r.buf
+	type loaded struct {
+		chunk []byte
+		err   error
+	}
+	done := make(chan loaded, 1)
+	r.s.wg.Go(func() {
+		chunk, err := r.fetch(i, buf)
+		done <- loaded{chunk, err}
+	})
+	select {
+	case l := <-done:
+		if l.err != nil {
+			return l.err
+		}
+		r.chunk, r.start = l.chunk, i*r.s.lay.chunk
+		return nil
+	case <-r.ctx.Done():
+		r.buf, r.chunk = nil, nil // the goroutine writes into it
+		return fmt.Errorf("storage.Read: %w", context.Cause(r.ctx))
+	}
+}
+
+// fetch reads chunk i into buf. It changes nothing of the reader: nobody may
+// wait for it any more.
+func (r *Reader) fetch(i int64, buf []byte) ([]byte, error) {
 	lay := r.s.lay
-	i := r.offset / lay.chunk
 	key := lay.key(r.cid, uint32(i))
 	v, closer, err := r.s.db.Get(key)
 	if err != nil {
 		if errors.Is(err, pebble.ErrNotFound) || pebble.IsCorruptionError(err) {
-			return r.lost(err)
+			return nil, r.lost(err)
 		}
-		return E("storage.Read", KindInternal, err)
+		return nil, E("storage.Read", KindInternal, err)
 	}
 	defer func() { _ = closer.Close() }()
 	b, err := unseal(key, v)
@@ -227,10 +255,9 @@ func (r *Reader) load() error {
 		err = errors.New("chunk has another size")
 	}
 	if err != nil {
-		return r.s.corrupt(r.cid, err)
+		return nil, r.s.corrupt(r.cid, err)
 	}
-	r.chunk, r.start = append(r.buf[:0], b...), i*lay.chunk
-	return nil
+	return append(buf[:0], b...), nil
 }
 
 // lost tells a blob that was erased meanwhile from one that lost a chunk.

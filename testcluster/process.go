@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -32,16 +33,29 @@ const (
 // members here are addresses only.
 type Processes struct {
 	c     *Cluster
-	bin   string
 	token string
 	procs []*process
 }
 
 // process is one node: its arguments, and what runs now or nil.
 type process struct {
-	args []string
-	cmd  *exec.Cmd
-	log  string // file
+	args   []string
+	dir    string // its data
+	admin  string // address
+	cmd    *exec.Cmd
+	log    string // file
+	asleep bool
+	ended  chan struct{} // closed when cmd has ended, after err is set
+	err    error
+}
+
+// ProcessOptions say what differs from n nodes side by side on loopback. Each
+// may be nil.
+type ProcessOptions struct {
+	DataDir func(i int) string   // where a node keeps its data
+	Host    func(i int) string   // the address that a node listens on
+	Command func(i int) []string // stands before a node's command line, and ends by running it
+	Args    func(i int) []string // more flags; of two that are the same the last one counts
 }
 
 // Build builds the command line as it is shipped, and returns its path.
@@ -59,32 +73,45 @@ func Build(tb testing.TB) string {
 // are ready. Those that still run when the test ends are killed.
 func StartProcesses(tb testing.TB, bin string, n int) *Processes {
 	tb.Helper()
+	return StartProcessesWith(tb, bin, n, ProcessOptions{})
+}
+
+// StartProcessesWith is [StartProcesses] with options.
+func StartProcessesWith(tb testing.TB, bin string, n int, o ProcessOptions) *Processes {
+	tb.Helper()
 	secret := cluster.NewSecret()
 	trust, err := cluster.ParseTrust([]byte(secret))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	c := &Cluster{tb: tb, dir: tb.TempDir(), secret: []byte(secret), journal: newJournal(), ground: &loopback{}}
-	p := &Processes{c: c, bin: bin, token: trust.AdminToken()}
+	p := &Processes{c: c, token: trust.AdminToken()}
 	secretFile := filepath.Join(c.dir, "secret")
 	if err := os.WriteFile(secretFile, []byte(secret+"\n"), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 	rpcs := make([]string, n)
 	for i := range n {
-		rpcs[i] = freeAddr(tb)
+		rpcs[i] = o.addr(tb, i)
 	}
 	for i := range n {
-		public := freeAddr(tb)
+		public := o.addr(tb, i)
 		c.nodes = append(c.nodes, &member{cfg: node.Config{HTTP: public}})
-		p.procs = append(p.procs, &process{
-			log: filepath.Join(c.dir, fmt.Sprintf("n%d.log", i)),
-			args: []string{
-				"serve", "--data-dir", filepath.Join(c.dir, fmt.Sprintf("n%d", i)), "--name", fmt.Sprintf("n%d", i),
-				"--http", public, "--rpc", rpcs[i], "--gossip", freeAddr(tb), "--admin=", "--cluster-secret-file", secretFile,
-				"--bootstrap-expect", strconv.Itoa(n), "--join", strings.Join(rpcs, ","), "--free-floor-bytes=-1",
-			},
-		})
+		proc := &process{log: filepath.Join(c.dir, fmt.Sprintf("n%d.log", i)), dir: filepath.Join(c.dir, fmt.Sprintf("n%d", i)), admin: o.addr(tb, i)}
+		if o.DataDir != nil {
+			proc.dir = o.DataDir(i)
+		}
+		if o.Command != nil {
+			proc.args = o.Command(i)
+		}
+		proc.args = append(proc.args, bin,
+			"serve", "--data-dir", proc.dir, "--name", fmt.Sprintf("n%d", i),
+			"--http", public, "--rpc", rpcs[i], "--gossip", o.addr(tb, i), "--admin", proc.admin, "--cluster-secret-file", secretFile,
+			"--bootstrap-expect", strconv.Itoa(n), "--join", strings.Join(rpcs, ","), "--free-floor-bytes=-1")
+		if o.Args != nil {
+			proc.args = append(proc.args, o.Args(i)...)
+		}
+		p.procs = append(p.procs, proc)
 	}
 	tb.Cleanup(func() {
 		for i := range p.procs {
@@ -99,6 +126,15 @@ func StartProcesses(tb testing.TB, bin string, n int) *Processes {
 	}
 	p.WaitReady()
 	return p
+}
+
+func (o ProcessOptions) addr(tb testing.TB, i int) string {
+	tb.Helper()
+	if o.Host == nil {
+		return freeAddr(tb)
+	}
+	port := portsFirst + int(portsTaken.Add(1))%(portsEnd-portsFirst)
+	return net.JoinHostPort(o.Host(i), strconv.Itoa(port))
 }
 
 // tellLog prints the end of a node's log.
@@ -135,13 +171,18 @@ func (p *Processes) Start(i int) {
 	}
 	defer func() { _ = log.Close() }() // the process has its own descriptor
 	// The process ends by Kill or Stop: a context would kill it behind their backs.
-	cmd := exec.CommandContext(context.Background(), p.bin, proc.args...)
+	cmd := exec.CommandContext(context.Background(), proc.args[0], proc.args[1:]...)
 	cmd.Stderr = log
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.c.dir, "TMPDIR=" + p.c.dir} // no RINGBIN_* of whoever tests
 	if err := cmd.Start(); err != nil {
 		p.c.tb.Fatal(err)
 	}
-	proc.cmd = cmd
+	ended := make(chan struct{})
+	proc.cmd, proc.ended, proc.err = cmd, ended, nil
+	go func() {
+		proc.err = cmd.Wait()
+		close(ended)
+	}()
 }
 
 // Kill ends a node's process with SIGKILL, and returns once it is gone.
@@ -162,9 +203,9 @@ func (p *Processes) KillAll(nodes ...int) {
 		}
 	}
 	for _, i := range nodes {
-		if cmd := p.procs[i].cmd; cmd != nil {
-			_ = cmd.Wait() // killed: that is its error
-			p.procs[i].cmd = nil
+		if p.procs[i].cmd != nil {
+			<-p.procs[i].ended
+			p.procs[i].cmd, p.procs[i].asleep = nil, false
 		}
 	}
 }
@@ -179,7 +220,8 @@ func (p *Processes) Stop(i int) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.c.tb.Errorf("stop node %d: %v", i, err)
 	}
-	if err := cmd.Wait(); err != nil {
+	<-p.procs[i].ended
+	if err := p.procs[i].err; err != nil {
 		p.c.tb.Errorf("node %d was told to stop: %v", i, err)
 	}
 	p.procs[i].cmd = nil
@@ -189,11 +231,14 @@ func (p *Processes) Stop(i int) {
 func (p *Processes) WaitReady() {
 	p.c.tb.Helper()
 	for i := range p.procs {
-		p.c.waitFor(startWait, fmt.Sprintf("node %d ready", i), func() bool {
-			a, err := p.Client(i, "").Do(http.MethodGet, "/readyz", nil, nil)
-			return err == nil && a.Status == http.StatusOK
-		})
+		p.c.waitFor(startWait, fmt.Sprintf("node %d ready", i), func() bool { return p.Ready(i) })
 	}
+}
+
+// Ready reports whether a node takes requests.
+func (p *Processes) Ready(i int) bool {
+	a, err := p.Client(i, "").Do(http.MethodGet, "/readyz", nil, nil)
+	return err == nil && a.Status == http.StatusOK
 }
 
 // Status asks one node how the cluster is.
@@ -215,7 +260,7 @@ func (p *Processes) WaitLeader() int {
 	leader := -1
 	p.c.waitFor(leaderWait, "a leader", func() bool {
 		for i, proc := range p.procs {
-			if proc.cmd == nil {
+			if proc.cmd == nil || proc.asleep {
 				continue
 			}
 			s, err := p.Status(i)

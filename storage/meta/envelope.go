@@ -87,6 +87,15 @@ func Pack(stamp int64, commands [][]byte) []byte {
 	return b
 }
 
+// Intact reports, as an error, that the data of a log entry is not what Pack
+// made of its commands.
+func Intact(data []byte) error {
+	if _, _, err := unpack(data); err != nil {
+		return storage.E("meta.Intact", storage.KindCorrupt, err)
+	}
+	return nil
+}
+
 // unpack reads an envelope. The raft log has no checksum of its own.
 func unpack(b []byte) (stamp int64, commands [][]byte, err error) {
 	switch {
