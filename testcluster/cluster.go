@@ -78,9 +78,6 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 		c.log = logFile(tb)
 	}
 	tb.Cleanup(func() {
-		if !tb.Failed() {
-			c.Check()
-		}
 		c.closeAll()
 		c.ground.finish(tb.Failed())
 		if !tb.Failed() && c.Sim() == nil { // a bubble finds its leaks itself
@@ -92,6 +89,11 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 			); err != nil {
 				tb.Error(err)
 			}
+		}
+	})
+	tb.Cleanup(func() { // before the one above, which runs even when an oracle gives up
+		if !tb.Failed() {
+			c.Check()
 		}
 	})
 	var join []string
