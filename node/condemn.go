@@ -61,6 +61,20 @@ func (s *steward) condemn(ctx context.Context) error {
 	}
 }
 
+// runCollect erases what has no business on this node until ctx ends. It begins
+// once the node has caught up with the log: the metadata of before a crash may
+// be older than what this node has told the others about its copies.
+func (n *Node) runCollect(ctx context.Context) {
+	for n.catchUp(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(stewardEvery):
+		}
+	}
+	n.replicas.RunCollect(ctx)
+}
+
 // standings is what this node's copies are judged by. A node that disagrees with
 // the others about the state erases nothing.
 func (n *Node) standings(cids []storage.CID) ([]storage.Standing, error) {
@@ -90,7 +104,12 @@ func (n *Node) Erased(f storage.Fate) (blobs, bytes int64) {
 }
 
 // Collect goes once over all that this node holds and erases what may go.
-func (n *Node) Collect(ctx context.Context) error { return n.replicas.Collect(ctx) }
+func (n *Node) Collect(ctx context.Context) error {
+	if err := n.catchUp(ctx); err != nil {
+		return err
+	}
+	return n.replicas.Collect(ctx)
+}
 
 // Holdings is all that lies on a node, by why it does.
 type Holdings struct {

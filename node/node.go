@@ -270,7 +270,7 @@ func (n *Node) start() {
 		n.wg.Go(func() { n.steward.run(n.ctx, raft) })
 		n.wg.Go(func() { n.runMember(n.ctx) })
 		n.wg.Go(func() { n.replicas.Run(n.ctx) })
-		n.wg.Go(func() { n.replicas.RunCollect(n.ctx) })
+		n.wg.Go(func() { n.runCollect(n.ctx) })
 		n.wg.Go(func() { n.service.uses.run(n.ctx) })
 		n.wg.Go(func() { n.runAudits(n.ctx) })
 	})

@@ -303,7 +303,7 @@ func (f *FSM) Floor() (floor uint64, err error) {
 	return floor, err
 }
 
-// queued is how many wait in a table, for the audit.
+// queued is how many wait in a table, each as its record says.
 func queued(r pebble.Reader, table byte) (n int64, err error) {
 	err = scan(r, []byte{table}, func(k, _ []byte) (bool, error) {
 		n++

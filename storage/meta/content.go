@@ -231,8 +231,8 @@ func (t *tx) alive(cid storage.CID) (bool, error) {
 }
 
 // checkReceipts holds an upload to its proof: W receipts of distinct current
-// owners in each active ring, fresh, and newer than any condemning of the CID
-// (I3, I12). Inline content needs none.
+// owners in each active ring, fresh, and given by a node that had applied the
+// last condemning of the CID: only copies from before it are erased for it (I3, I12). Inline content needs none.
 func (t *tx) checkReceipts(c CommitUpload, b blobRecord) error {
 	const op = "checkReceipts"
 	if c.CID.Inline() {
@@ -248,7 +248,7 @@ func (t *tx) checkReceipts(c CommitUpload, b blobRecord) error {
 	good := map[storage.NodeID]bool{}
 	for _, r := range c.Receipts {
 		n, known := t.cache.nodes[r.Node]
-		if known && n.Incarnation == r.Incarnation && r.CID == c.CID && r.Time >= t.receiptsSince() && r.Generation > max(b.Condemned, floor) {
+		if known && n.Incarnation == r.Incarnation && r.CID == c.CID && r.Time >= t.receiptsSince() && r.Generation >= max(b.Condemned, floor, 1) {
 			good[r.Node] = true
 		}
 	}

@@ -113,6 +113,10 @@ func (r *Replicator) awaitErasing() {
 // RunCollect erases what has no business here until ctx ends: in passes over
 // all that is held, at once, when kicked and every ten minutes, and in between
 // whatever is condemned.
+//
+// It must not run before this node has applied all that had been committed
+// when it started. After a crash the metadata may be older than a word that the
+// node has given: that it holds what a ring gave it.
 func (r *Replicator) RunCollect(ctx context.Context) {
 	every := r.o.CollectEvery
 	if every == 0 {
