@@ -20,6 +20,20 @@ func (s *steward) sweepPause() time.Duration {
 	return min(sweepEvery, grace/10)
 }
 
+// idleTick is how old FSM time may be while nobody writes.
+const idleTick = time.Minute
+
+// keepTime commits a Tick when nothing else was committed for a while: FSM time
+// moves with entries only, and what nobody refers to goes when it has been left
+// alone for the grace of FSM time.
+func (s *steward) keepTime(ctx context.Context) error {
+	grace := time.Duration(s.n.fsm.Settings().DeletionGraceSeconds) * time.Second
+	if time.Since(time.UnixMilli(s.n.fsm.Now())) < min(idleTick, grace/4) {
+		return nil
+	}
+	return s.propose(ctx, meta.Tick{})
+}
+
 // condemn gives up what has been dead for its grace and forgets what was
 // condemned long ago, in bounded commands. What is due is judged by this
 // clock here, and by FSM time again when the command is applied.

@@ -82,6 +82,7 @@ func (s *steward) run(ctx context.Context, raft *cluster.Raft) {
 				lastSweep = time.Now()
 				s.warn("sweeping failed", s.sweep(ctx))
 				s.warn("condemning failed", s.condemn(ctx))
+				s.warn("time not kept going", s.keepTime(ctx))
 			}
 		}
 		select {

@@ -287,7 +287,7 @@ func TestStandings(t *testing.T) {
 	for i, st := range all {
 		equal(t, "referenced", st.Referenced, i%2 == 0)
 		equal(t, "owned", st.Owned, true)
-		equal(t, "grace", st.Grace, dayMillis)
+		equal(t, "grace", st.Grace, int64(dayMillis))
 		equal(t, "now", st.Now, w.f.Now())
 	}
 	if st, _ := w.f.Standings("n4", cids[:1]); st[0].Owned || st[0].Settled || len(st[0].Owners) != 3 {
