@@ -215,3 +215,39 @@ func TestTakedownErases(t *testing.T) {
 		}
 	}
 }
+
+// slowBody pauses once in the middle of its content.
+type slowBody struct {
+	r     *bytes.Reader
+	pause time.Duration
+}
+
+func (s *slowBody) Read(p []byte) (int, error) {
+	if half := s.r.Size() / 2; int64(s.r.Len()) == half {
+		time.Sleep(s.pause)
+		s.pause = 0
+	} else if int64(s.r.Len()) > half {
+		p = p[:min(int64(len(p)), int64(s.r.Len())-half)]
+	}
+	return s.r.Read(p)
+}
+
+// A body that takes longer than receipts live is committed all the same: the
+// owners are asked for their word once more, under the same Idempotency-Key.
+func TestSlowUploadRenewsItsReceipts(t *testing.T) {
+	c, key := startCollecting(t, 3)
+	b := content(7, 200_000)
+	cid := storage.SumCID(b)
+	header := map[string]string{
+		"X-Content-Hash": cid.String(), "X-Retention-Days": "30", "Content-Type": "application/octet-stream", "Idempotency-Key": "slow",
+	}
+	a, err := c.Client(1, key).Do(http.MethodPost, "/api/content", header, &slowBody{r: bytes.NewReader(b), pause: 3 * testGrace / 4})
+	if err != nil || a.Status != http.StatusOK {
+		t.Fatalf("slow upload: %d %s, %v", a.Status, a.Body, err)
+	}
+	again, err := c.Client(2, key).Do(http.MethodPost, "/api/content", header, bytes.NewReader(b))
+	if err != nil || again.Status != http.StatusOK || again.Header.Get("Idempotency-Replayed") != "true" || !bytes.Equal(a.Body, again.Body) {
+		t.Errorf("replayed: %d %s, %v", again.Status, again.Body, err)
+	}
+	c.WaitCollected(cid)
+}
