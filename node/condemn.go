@@ -34,9 +34,9 @@ func (s *steward) keepTime(ctx context.Context) error {
 	return s.propose(ctx, meta.Tick{})
 }
 
-// condemn gives up what has been dead for its grace and forgets what was
-// condemned long ago, in bounded commands. What is due is judged by this
-// clock here, and by FSM time again when the command is applied.
+// condemn gives up what has been dead for its grace, in bounded commands. What is
+// due is judged by this clock here, and by FSM time again when the command is
+// applied.
 func (s *steward) condemn(ctx context.Context) error {
 	for {
 		cids, err := s.n.fsm.CondemnDue(time.Now().UnixMilli(), condemnBatch)
@@ -57,6 +57,11 @@ func (s *steward) condemn(ctx context.Context) error {
 			break // FSM time stands behind this clock
 		}
 	}
+	return s.forget(ctx)
+}
+
+// forget drops the records of what was condemned long ago.
+func (s *steward) forget(ctx context.Context) error {
 	for {
 		due, err := s.n.fsm.TombstonesDue(time.Now().UnixMilli())
 		if err != nil || !due {

@@ -10,7 +10,7 @@ import (
 // Erase removes a blob whose generation is below the given one, and reports
 // whether it did.
 func (s *Store) Erase(cid CID, below uint64) (bool, error) {
-	return s.EraseIf(cid, func(held BlobInfo) (bool, error) { return held.Generation < below, nil })
+	return s.EraseIf(context.Background(), cid, func(held BlobInfo) (bool, error) { return held.Generation < below, nil })
 }
 
 // EraseIf removes a blob when may says so, and reports whether it did. The CID's
@@ -20,7 +20,7 @@ func (s *Store) Erase(cid CID, below uint64) (bool, error) {
 //
 // It returns after the fsync. That is not for safety, since bytes that come back
 // are erased again: what was counted as gone stays gone.
-func (s *Store) EraseIf(cid CID, may func(held BlobInfo) (bool, error)) (bool, error) {
+func (s *Store) EraseIf(ctx context.Context, cid CID, may func(held BlobInfo) (bool, error)) (bool, error) {
 	unlock := s.locks.lock(cid)
 	defer unlock()
 	held, ok, err := s.Stat(cid)
@@ -31,7 +31,7 @@ func (s *Store) EraseIf(cid CID, may func(held BlobInfo) (bool, error)) (bool, e
 		return false, err
 	}
 	if s.lay.class(cid.Size()) == classLarge {
-		err = s.eraseLarge(cid)
+		err = s.eraseLarge(ctx, cid)
 	} else {
 		err = s.eraseSmall(cid)
 	}
@@ -65,9 +65,9 @@ func (s *Store) eraseSmall(cid CID) error {
 // no tombstone is left that would make a compaction write the large blobs on both
 // sides of it anew. Power lost before the mark goes leaves a mark of nothing,
 // which the next Put of the CID writes over.
-func (s *Store) eraseLarge(cid CID) error {
+func (s *Store) eraseLarge(ctx context.Context, cid CID) error {
 	start, end := s.lay.span(cid)
-	err := s.db.Excise(context.Background(), pebble.KeyRange{Start: start, End: end})
+	err := s.db.Excise(ctx, pebble.KeyRange{Start: start, End: end})
 	if err != nil && pebble.IsCorruptionError(err) { // a table that it shares with others, and that can't be read
 		err = s.db.DeleteRange(start, end, s.sync)
 	}

@@ -23,7 +23,7 @@ func TestEraseIf(t *testing.T) {
 			}
 			asked := 0
 			erase := func(answer bool, fault error) (bool, error) {
-				return s.EraseIf(cid, func(held BlobInfo) (bool, error) {
+				return s.EraseIf(t.Context(), cid, func(held BlobInfo) (bool, error) {
 					asked++
 					if held != (BlobInfo{CID: cid, Generation: 5, Time: 50}) {
 						t.Errorf("asked with %+v", held)

@@ -123,18 +123,15 @@ func (t *tx) condemn(_ Header, c Condemn) (CondemnResult, error) {
 			continue // alive again, condemned already, or too early
 		}
 		if b.References > 0 { // only of what was taken down
-			dropped, err := t.dropReferences(cid, dropRefsMax-res.Dropped)
-			if err != nil {
+			was := b.References
+			if b, err = t.dropReferences(cid, dropRefsMax-res.Dropped); err != nil {
 				return CondemnResult{}, err
 			}
-			res.Dropped += dropped
-			if b, _, err = t.blob(cid); err != nil {
-				return CondemnResult{}, err
-			}
-			if b.References > 0 {
-				res.More = true
-				continue
-			}
+			res.Dropped += int(was - b.References)
+		}
+		if b.References > 0 {
+			res.More = true
+			continue
 		}
 		b.DeadSince, b.Condemned = 0, t.index
 		if !b.Blocked {
@@ -151,8 +148,9 @@ func (t *tx) condemn(_ Header, c Condemn) (CondemnResult, error) {
 	return res, nil
 }
 
-// dropReferences drops up to limit references to a CID.
-func (t *tx) dropReferences(cid storage.CID, limit int) (int, error) {
+// dropReferences drops up to limit references to a CID and returns its record as
+// it is then.
+func (t *tx) dropReferences(cid storage.CID, limit int) (blobRecord, error) {
 	type held struct {
 		account string
 		ref     refRecord
@@ -174,14 +172,18 @@ func (t *tx) dropReferences(cid storage.CID, limit int) (int, error) {
 		return true, nil
 	})
 	if err != nil {
-		return 0, err
+		return blobRecord{}, err
 	}
 	for _, h := range all {
 		if err := t.dropRef(cid, h.account, h.ref); err != nil {
-			return 0, err
+			return blobRecord{}, err
 		}
 	}
-	return len(all), nil
+	b, known, err := t.blob(cid)
+	if err != nil || !known {
+		return blobRecord{}, orFatal(err, "reference without its blob")
+	}
+	return b, nil
 }
 
 // dropTombstones forgets what was condemned long enough ago. The floor rises to

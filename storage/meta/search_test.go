@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -159,7 +160,7 @@ func (s *search) apply(st *searchState, name string, later int64, run func(*tx) 
 		st.next = map[string]*searchState{}
 	}
 	if err := run(x); err != nil {
-		if _, refused := err.(*storage.Error); !refused {
+		if _, refused := errors.AsType[*storage.Error](err); !refused {
 			s.t.Fatalf("%s halts: %v", name, err)
 		}
 		st.next[name] = nil

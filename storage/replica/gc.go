@@ -239,7 +239,7 @@ func (r *Replicator) collect(ctx context.Context, cid storage.CID) error {
 	}
 	r.collector.running.RLock()
 	defer r.collector.running.RUnlock()
-	erased, err := r.o.Owner.store.EraseIf(cid, func(held storage.BlobInfo) (bool, error) {
+	erased, err := r.o.Owner.store.EraseIf(ctx, cid, func(held storage.BlobInfo) (bool, error) {
 		now, err := r.standing(cid)
 		if err != nil {
 			return false, err
