@@ -58,7 +58,7 @@ func (s *Store) eraseSmall(cid CID) error {
 	if err == nil {
 		s.garbage.Add(cid.Size())
 	}
-	return err
+	return err //nolint:wrapcheck // wrapped by EraseIf
 }
 
 // eraseLarge cuts a blob's table out of the tree. Its room is free at once, and

@@ -64,7 +64,7 @@ func TestReclaim(t *testing.T) {
 	o := testOptions(vfs.NewMem())
 	o.layout = layout{chunk: 64 << 10, tinyMax: 16 << 10, smallMax: 256 << 10}
 	s := openTest(t, o)
-	tables := func() int64 { return int64(s.db.Metrics().Total().TablesSize) }
+	tables := func() int64 { return s.db.Metrics().Total().TablesSize }
 	var small, large []CID
 	for i := range uint64(100) {
 		small = append(small, put(t, s, content(i, 100_000), Mark{}))

@@ -51,10 +51,10 @@ func (c *Cluster) WaitCollected(live ...storage.CID) {
 	c.tb.Helper()
 	live = slices.Clone(live)
 	slices.SortFunc(live, storage.CID.Compare)
-	why := ""
 	deadline := time.Now().Add(convergeWait)
 	for {
-		if why = c.garbage(live); why == "" {
+		why := c.garbage(live)
+		if why == "" {
 			return
 		}
 		if time.Now().After(deadline) {

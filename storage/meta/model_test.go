@@ -522,8 +522,10 @@ func (s *script) command(account string) Command {
 	case 10:
 		return BlockContent{CID: s.cid(), Block: s.pick(3) == 0}
 	case 11:
-		return SetSettings{Patch: SettingsPatch{PriceCentsPerGiB: new(int64(s.pick(5))), AnonymousQuotaBytes: new(int64(s.pick(3)) * gib),
-			DeletionGraceSeconds: new([]int64{60, 60, 3600, 86400}[s.pick(4)])}}
+		return SetSettings{Patch: SettingsPatch{
+			PriceCentsPerGiB: new(int64(s.pick(5))), AnonymousQuotaBytes: new(int64(s.pick(3)) * gib),
+			DeletionGraceSeconds: new([]int64{60, 60, 3600, 86400}[s.pick(4)]),
+		}}
 	case 12:
 		return Tick{}
 	}

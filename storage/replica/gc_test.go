@@ -292,8 +292,8 @@ func TestReconcileAwaitsErasing(t *testing.T) {
 	for c.r.collector.running.TryRLock() { // until somebody waits for it alone
 		c.r.collector.running.RUnlock()
 		select {
-		case <-synced:
-			t.Fatal("the look was over while a copy was on its way out")
+		case err := <-synced:
+			t.Fatal("the look was over while a copy was on its way out", err)
 		default:
 			runtime.Gosched()
 		}
