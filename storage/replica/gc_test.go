@@ -2,10 +2,12 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -267,7 +269,7 @@ func TestCondemnedGoesAtOnce(t *testing.T) {
 }
 
 // A look at what is held under a ring waits for erasing that was decided before.
-func TestReconcileAwaitsErasing(t *testing.T) {
+func TestMovingAwaitsErasing(t *testing.T) {
 	t.Parallel()
 	c, l := newCollecting(t)
 	cid := c.keep(content(1, 1000), "n1", "n2", "n3", "n4")
@@ -284,11 +286,9 @@ func TestReconcileAwaitsErasing(t *testing.T) {
 	go func() { erased <- c.r.Collect(t.Context()) }()
 	<-reached
 	c.setRings(ringOf(1, "n2", "n3", "n4"), ringOf(2, "n1", "n2", "n3"))
+	c.r.o.Moves = &oneMove{partition: cid.Partition()}
 	synced := make(chan error, 1)
-	go func() {
-		_, err := c.r.Reconcile(t.Context())
-		synced <- err
-	}()
+	go func() { synced <- c.r.move(t.Context()) }()
 	for c.r.collector.running.TryRLock() { // until somebody waits for it alone
 		c.r.collector.running.RUnlock()
 		select {
@@ -303,9 +303,27 @@ func TestReconcileAwaitsErasing(t *testing.T) {
 		t.Error(err)
 	}
 	c.mustHold(cid, "n1", "n2", "n3", "n4") // it was erased, and fetched again
-	if got := c.r.Erased(storage.FateMoved).Blobs; got != 1 || c.r.SyncedFor() != 2 {
-		t.Errorf("%d erased, synced for %d", got, c.r.SyncedFor())
+	if got := c.r.Erased(storage.FateMoved).Blobs; got != 1 {
+		t.Errorf("%d erased", got)
 	}
+}
+
+// oneMove is a ring that gives this node one partition.
+type oneMove struct {
+	partition int
+	said      atomic.Bool
+}
+
+func (m *oneMove) ToSync() (uint64, []int, error) {
+	if m.said.Load() {
+		return 0, nil, nil
+	}
+	return 2, []int{m.partition}, nil
+}
+
+func (m *oneMove) Synced(context.Context, uint64, []int) error {
+	m.said.Store(true)
+	return nil
 }
 
 // What is dead is not fetched again.
