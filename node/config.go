@@ -48,6 +48,7 @@ type Config struct {
 	RebalanceRate  int64         // bytes each second fetched for ring changes and repair; 0: no limit
 	RaftMultiplier int           // stretches raft's timeouts on slow machines; 0 counts as 1
 	MaxStale       time.Duration // how old a key's state may be without a leader; 0: 2 s
+	CollectEvery   time.Duration // between passes that erase what nobody owns or refers to; 0: 10 minutes
 
 	Logger  *slog.Logger
 	Version string

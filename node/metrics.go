@@ -5,7 +5,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"ringbin/cluster"
+	"ringbin/storage"
 	"ringbin/storage/meta"
+	"ringbin/storage/replica"
 )
 
 // registerMetrics publishes the node's numbers. All are read when scraped:
@@ -51,6 +53,15 @@ func (n *Node) storeMetrics(gauge gaugeFunc) {
 		}
 		return float64(free)
 	})
+	for _, f := range []storage.Fate{storage.FateCondemned, storage.FateOrphan, storage.FateMoved} {
+		counter := func(name, help string, read func(replica.Erased) int64) {
+			n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Namespace: "ringbin", Name: name, Help: help, ConstLabels: prometheus.Labels{"reason": f.String()},
+			}, func() float64 { return float64(read(n.replicas.Erased(f))) }))
+		}
+		counter("replica_erased_blobs_total", "Copies that this node has erased.", func(e replica.Erased) int64 { return e.Blobs })
+		counter("replica_erased_bytes_total", "Bytes of copies that this node has erased.", func(e replica.Erased) int64 { return e.Bytes })
+	}
 	gauge("replica_missing_copies", "Copies that this node owns and does not hold yet.", func() float64 { return float64(n.replicas.Status().Missing) })
 	gauge("replica_corrupt_copies", "Copies on this node that failed their check.", func() float64 { return float64(n.replicas.Status().Corrupt) })
 }

@@ -178,6 +178,11 @@ func (n *Node) openDisks() error {
 				r.Committed(cids)
 			}
 		},
+		OnCondemned: func(cids []storage.CID) {
+			if r := n.replicasNow.Load(); r != nil {
+				r.Condemned(cids)
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -191,6 +196,7 @@ func (n *Node) openPeers() error {
 	n.replicas = replica.New(replica.Options{
 		Owner: n.owner, Peers: n.peers, Placement: placement{n}, Logger: n.logger,
 		Catalogue: n.catalogue, Moves: moves{n}, BytesPerSecond: n.cfg.RebalanceRate,
+		Standings: n.standings, CollectEvery: n.cfg.CollectEvery,
 	})
 	n.replicasNow.Store(n.replicas)
 	n.proposer = newProposer(n.self(), n.fsm, n.logger)
@@ -268,6 +274,7 @@ func (n *Node) start() {
 		n.wg.Go(func() { n.steward.run(n.ctx, raft) })
 		n.wg.Go(func() { n.runMember(n.ctx) })
 		n.wg.Go(func() { n.replicas.Run(n.ctx) })
+		n.wg.Go(func() { n.runCollect(n.ctx) })
 		n.wg.Go(func() { n.service.uses.run(n.ctx) })
 		n.wg.Go(func() { n.runAudits(n.ctx) })
 	})

@@ -133,7 +133,7 @@ func (s *Service) BlockContent(ctx context.Context, c Caller, cid storage.CID, b
 	if err := operatorOnly(op, c); err != nil {
 		return BlockResult{}, err
 	}
-	if block {
+	if block || reason != "" {
 		var err error
 		if reason, err = cleanText(op, "reason", reason, reasonMax); err != nil {
 			return BlockResult{}, err
@@ -141,6 +141,21 @@ func (s *Service) BlockContent(ctx context.Context, c Caller, cid storage.CID, b
 	}
 	v, _, err := submit[meta.BlockResult](ctx, s, c, meta.BlockContent{CID: cid, Block: block, Reason: reason}, nil)
 	return v, err
+}
+
+// Takedowns lists what was taken down, and what was allowed again, from the first on.
+func (s *Service) Takedowns(ctx context.Context, c Caller, limit int, cursor string) (Page[Takedown], error) {
+	if err := operatorOnly("node.Takedowns", c); err != nil {
+		return Page[Takedown]{}, err
+	}
+	if err := s.n.catchUp(ctx); err != nil {
+		return Page[Takedown]{}, err
+	}
+	items, next, err := s.n.fsm.Takedowns(cursor, min(limit, pageMax))
+	if err != nil {
+		return Page[Takedown]{}, err
+	}
+	return Page[Takedown]{Items: items, Next: next}, nil
 }
 
 // SetSettings changes settings for the whole cluster.

@@ -22,6 +22,7 @@ type (
 	ExtendResult  = meta.ExtendResult
 	DeleteResult  = meta.DeleteResult
 	BlockResult   = meta.BlockResult
+	Takedown      = meta.Takedown
 	Settings      = meta.Settings
 	SettingsPatch = meta.SettingsPatch
 )

@@ -14,10 +14,10 @@ import (
 
 // Limits and times of the leader's duties.
 const (
-	stewardEvery   = time.Second // a look without a notification: catching up and expiry make none
-	sweepEvery     = 5 * time.Second
-	sweepLimit     = 500 // references one command removes
-	caughtUpWithin = 256 // entries behind the commit index that count as caught up
+	stewardEvery   = time.Second     // a look without a notification: catching up and expiry make none
+	sweepEvery     = 5 * time.Second // and a tenth of the grace, when that is less
+	sweepLimit     = 500             // references one command removes
+	caughtUpWithin = 256             // entries behind the commit index that count as caught up
 )
 
 // steward does what only the leader does: the term's Tick, the ring, votes,
@@ -78,9 +78,11 @@ func (s *steward) run(ctx context.Context, raft *cluster.Raft) {
 	for {
 		if raft.IsLeader() {
 			s.duties(ctx, raft)
-			if time.Since(lastSweep) >= sweepEvery {
+			if time.Since(lastSweep) >= s.sweepPause() {
 				lastSweep = time.Now()
 				s.warn("sweeping failed", s.sweep(ctx))
+				s.warn("condemning failed", s.condemn(ctx))
+				s.warn("time not kept going", s.keepTime(ctx))
 			}
 		}
 		select {

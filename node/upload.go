@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"ringbin/storage"
@@ -125,7 +126,7 @@ func (s *Service) uploadNamed(ctx context.Context, c Caller, u *Upload) (UploadR
 	if err != nil {
 		return UploadResult{}, false, bodyError(head, err)
 	}
-	return s.finish(ctx, c, u, head.head, receipts)
+	return s.finish(ctx, c, u, head.head, receipts, s.holdersOf(*u.CID))
 }
 
 // uploadUnnamed keeps a body on disk until it has a name, then sends it on.
@@ -154,7 +155,7 @@ func (s *Service) uploadUnnamed(ctx context.Context, c Caller, u *Upload) (Uploa
 	if err = errors.Join(err, body.Close()); err != nil {
 		return UploadResult{}, false, err
 	}
-	return s.finish(ctx, c, u, head.head, receipts)
+	return s.finish(ctx, c, u, head.head, receipts, func(context.Context) (io.ReadCloser, error) { return spooled.open() })
 }
 
 // store brings the bytes to their owners. Inline content is only verified.
@@ -182,8 +183,10 @@ func verifyInline(cid storage.CID, body io.Reader) error {
 	return nil
 }
 
-// finish commits the reference and the charge.
-func (s *Service) finish(ctx context.Context, c Caller, u *Upload, head []byte, receipts []storage.Receipt) (UploadResult, bool, error) {
+// finish commits the reference and the charge. Receipts that the ring, the
+// clock or a Condemn has overtaken are refused, and nothing is done then: the
+// commit is tried once more, under a new request id and the same Idempotency-Key.
+func (s *Service) finish(ctx context.Context, c Caller, u *Upload, head []byte, receipts []storage.Receipt, again bodySource) (UploadResult, bool, error) {
 	if u.AfterBody != nil {
 		if err := u.AfterBody(u); err != nil {
 			return UploadResult{}, false, err
@@ -199,15 +202,39 @@ func (s *Service) finish(ctx context.Context, c Caller, u *Upload, head []byte, 
 		if err == nil || try == commitTries || storage.CodeOf(err) != "not_enough_replicas" {
 			return r, replayed, err
 		}
-		// The ring, or a Condemn, overtook the receipts; the bytes are there.
-		if cmd.Receipts, err = s.n.confirm(ctx, *u.CID); err != nil {
+		if cmd.Receipts, err = s.renew(ctx, *u.CID, again); err != nil {
 			return UploadResult{}, false, err
 		}
 	}
 }
 
+// bodySource gives an upload's bytes once more.
+type bodySource func(ctx context.Context) (io.ReadCloser, error)
+
+// holdersOf reads bytes back from whichever owner has them, for a body that was
+// streamed and can't be asked of its client again.
+func (s *Service) holdersOf(cid storage.CID) bodySource {
+	return func(ctx context.Context) (io.ReadCloser, error) { return s.n.replicas.Open(ctx, cid, 0, -1) }
+}
+
+// renew gets receipts of now: the owners' fresh word for what they hold, and
+// where that is too few, since copies were erased or the ring has changed, by
+// sending the bytes again.
+func (s *Service) renew(ctx context.Context, cid storage.CID, again bodySource) ([]storage.Receipt, error) {
+	receipts := s.n.confirm(ctx, cid)
+	if s.n.enough(cid, receipts) {
+		return receipts, nil
+	}
+	body, err := again(ctx)
+	if err != nil {
+		return nil, &storage.Error{Op: "node.renew", Kind: storage.KindUnavailable, Code: "not_enough_replicas", Err: err}
+	}
+	receipts, err = s.n.replicas.Put(ctx, cid, body)
+	return receipts, errors.Join(err, body.Close())
+}
+
 // confirm asks the owners of the rings that hold now for fresh receipts.
-func (n *Node) confirm(ctx context.Context, cid storage.CID) ([]storage.Receipt, error) {
+func (n *Node) confirm(ctx context.Context, cid storage.CID) []storage.Receipt {
 	asked := map[storage.NodeID]bool{}
 	var receipts []storage.Receipt
 	cur, next := n.fsm.Ring()
@@ -225,10 +252,28 @@ func (n *Node) confirm(ctx context.Context, cid storage.CID) ([]storage.Receipt,
 			}
 		}
 	}
-	if len(receipts) == 0 {
-		return nil, &storage.Error{Op: "node.confirm", Kind: storage.KindUnavailable, Code: "not_enough_replicas"}
+	return receipts
+}
+
+// enough reports whether receipts are of a quorum of each ring that holds now.
+func (n *Node) enough(cid storage.CID, receipts []storage.Receipt) bool {
+	cur, next := n.fsm.Ring()
+	for _, ring := range []*storage.Ring{cur, next} {
+		if ring == nil {
+			continue
+		}
+		owners := ring.OwnersOf(cid)
+		got := 0
+		for _, o := range owners {
+			if slices.ContainsFunc(receipts, func(r storage.Receipt) bool { return r.Node == o.ID && r.Incarnation == o.Incarnation }) {
+				got++
+			}
+		}
+		if got < storage.QuorumFor(len(owners)) {
+			return false
+		}
 	}
-	return receipts, nil
+	return cur != nil
 }
 
 func (n *Node) confirmAt(ctx context.Context, id storage.NodeID, cid storage.CID) (storage.Receipt, bool, error) {

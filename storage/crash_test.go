@@ -185,6 +185,9 @@ func (c *crasher) run() {
 	c.put(s, large[0], 4)
 	c.put(s, large[0], 5)
 	c.erase(s, tiny[0])
+	if err := s.reclaim(context.Background(), 0); err != nil {
+		c.t.Fatal(err)
+	}
 	c.put(s, tiny[1], 1)
 	if err := s.db.Compact(context.Background(), []byte{0}, []byte{0xff, 0xff}, false); err != nil {
 		c.t.Fatal(err)

@@ -87,12 +87,16 @@ type StoreStats struct {
 // counts are kept by Put and Erase on top of what was there at the start.
 type counts struct {
 	blobs, bytes atomic.Int64
+	small        atomic.Int64 // of the bytes, those of small blobs
 	counted      atomic.Bool
 }
 
-func (c *counts) add(blobs, bytes int64) {
+func (c *counts) add(cid CID, blobs int64) {
 	c.blobs.Add(blobs)
-	c.bytes.Add(bytes)
+	c.bytes.Add(blobs * cid.Size())
+	if defaultLayout.class(cid.Size()) == classSmall {
+		c.small.Add(blobs * cid.Size())
+	}
 }
 
 // countHeld adds up what a snapshot of the start holds.
@@ -100,7 +104,7 @@ func (s *Store) countHeld(ctx context.Context, snapshot *pebble.Snapshot) {
 	defer func() { _ = snapshot.Close() }()
 	for _, class := range []byte{classSmall, classLarge} {
 		err := s.headers(snapshot, class, nil, func(cid CID) (bool, error) {
-			s.counts.add(1, cid.Size())
+			s.counts.add(cid, 1)
 			return ctx.Err() == nil, nil
 		})
 		if err != nil {

@@ -239,7 +239,7 @@ func (s *Store) publish(cid CID, m Mark, commit func(remark bool) error) (BlobIn
 		return BlobInfo{}, DiskError("storage.Put", err)
 	}
 	if !ok {
-		s.counts.add(1, cid.Size())
+		s.counts.add(cid, 1)
 	}
 	return BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time}, nil
 }
@@ -276,28 +276,4 @@ func (s *Store) setMark(info BlobInfo) error {
 		return E("storage.setMark", KindInternal, err)
 	}
 	return nil
-}
-
-// Erase removes a blob whose generation is below the given one, and reports
-// whether it did. It takes the same lock as Put and Confirm: a copy is not
-// erased between its receipt and the word of it.
-func (s *Store) Erase(cid CID, below uint64) (bool, error) {
-	unlock := s.locks.lock(cid)
-	defer unlock()
-	held, ok, err := s.Stat(cid)
-	if err != nil || !ok || held.Generation >= below {
-		return false, err
-	}
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }()
-	start, end := s.lay.span(cid)
-	err = errors.Join(b.DeleteRange(start, end, nil), b.Delete(markKey(cid), nil))
-	if err == nil {
-		err = b.Commit(s.sync)
-	}
-	if err != nil {
-		return false, E("storage.Erase", KindInternal, err)
-	}
-	s.counts.add(-1, -cid.Size())
-	return true, nil
 }

@@ -80,6 +80,7 @@ type Store struct {
 	locks   cidLocks
 	space   spaceWatch
 	counts  counts
+	garbage atomic.Int64 // bytes of small blobs that were erased and not reclaimed
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 }

@@ -198,6 +198,32 @@ func (d *dialect) blockContent(w http.ResponseWriter, r *http.Request, p httprou
 	}{res.CID.String(), res.Blocked})
 }
 
+func (d *dialect) takedowns(w http.ResponseWriter, r *http.Request, _ httprouter.Params, c node.Caller) error {
+	limit, at, err := web.Paging(r.URL.Query(), pageDefault, pageMost)
+	if err != nil {
+		return err
+	}
+	page, err := d.s.Takedowns(r.Context(), c, limit, at)
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		CID     string `json:"cid"`
+		Blocked bool   `json:"blocked"`
+		Reason  string `json:"reason"`
+		At      string `json:"at"`
+		Index   uint64 `json:"index"`
+	}
+	out := struct {
+		Takedowns []entry `json:"takedowns"`
+		Next      *string `json:"next_cursor"`
+	}{Takedowns: make([]entry, 0, len(page.Items)), Next: cursor(page.Next)}
+	for _, t := range page.Items {
+		out.Takedowns = append(out.Takedowns, entry{t.CID.String(), t.Block, t.Reason, stamp(t.Time), t.Index})
+	}
+	return answer(w, http.StatusOK, out)
+}
+
 func (d *dialect) settings(w http.ResponseWriter, _ *http.Request, _ httprouter.Params, _ node.Caller) error {
 	return d.writeSettings(w, d.s.Settings())
 }
@@ -220,6 +246,7 @@ func (d *dialect) setSettings(w http.ResponseWriter, r *http.Request, _ httprout
 		CORSOrigins: in.Strings("cors_origins"), AdminAPI: in.Bool("admin_api"),
 		QuotaBytes: in.Int("quota_bytes"), AnonymousQuotaBytes: in.Int("anonymous_quota_bytes"),
 		Copies: small(in.Int("copies")), VoterTarget: small(in.Int("voter_target")),
+		DeletionGraceSeconds: in.Int("deletion_grace_seconds"),
 	}
 	if err := in.Err(); err != nil {
 		return err

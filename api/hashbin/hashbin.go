@@ -79,6 +79,7 @@ func (d *dialect) operatorRoutes(rt *web.Router) {
 	rt.Handle(http.MethodPost, "/api/admin/accounts/:id/deposit", d.asOperator(d.deposit))
 	rt.Handle(http.MethodPost, "/api/admin/accounts/:id/apikeys", d.asOperator(d.createKeyFor))
 	rt.Handle(http.MethodDelete, "/api/admin/content/:cid", d.asOperator(d.blockContent))
+	rt.Handle(http.MethodGet, "/api/admin/takedowns", d.asOperator(d.takedowns))
 	rt.Handle(http.MethodGet, "/api/admin/settings", d.asOperator(d.settings))
 	rt.Handle(http.MethodPatch, "/api/admin/settings", d.asOperator(d.setSettings))
 	rt.Handle(http.MethodGet, "/api/admin/cluster", d.asOperator(d.clusterStatus))

@@ -28,7 +28,7 @@ func adminCommand() *cobra.Command {
 		},
 	}
 	token.Flags().StringVar(&file, "cluster-secret-file", "", "file with the cluster secret (required)")
-	return group("admin", "The operator's token", token)
+	return group("admin", "The operator's token, and what only the operator does", token, adminRemove())
 }
 
 // account is one as the API shows it.

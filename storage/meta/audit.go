@@ -44,7 +44,7 @@ func (f *FSM) Audit(ctx context.Context) (AuditReport, error) {
 	defer func() { _ = snap.Close() }()
 	a := &audit{folds: map[string]int64{}, used: map[string]int64{}}
 	a.report.Index = f.AppliedIndex()
-	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.accounts, a.anonymous} {
+	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.accounts, a.anonymous, a.waiting} {
 		if err := ctx.Err(); err != nil {
 			return a.report, storage.E(op, storage.KindUnavailable, err)
 		}
@@ -129,6 +129,16 @@ func (a *audit) anonymous(r pebble.Reader) error {
 	}
 	if used != a.used[anonymous] {
 		return fmt.Errorf("anonymous references use %d bytes, they say %d", used, a.used[anonymous])
+	}
+	return nil
+}
+
+// waiting checks that what waits to be condemned or forgotten does so by its record.
+func (a *audit) waiting(r pebble.Reader) error {
+	for _, table := range []byte{tableDead, tableTombstones} {
+		if _, err := queued(r, table); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ type cached struct {
 	draining map[storage.NodeID]Drain
 	replaced map[storage.NodeID]storage.NodeID // a dead member -> who comes in its place
 	time     int64
+
+	graceSince int64 // FSM time when the grace of deletion last changed
 }
 
 // reload reads the cached records again after one of them was written.
@@ -29,6 +31,12 @@ func (t *tx) reload() error {
 	}
 	if c.settings = settings; !ok {
 		c.settings = DefaultSettings()
+	}
+	if c.settings.DeletionGraceSeconds == 0 { // stored before there was this setting
+		c.settings.DeletionGraceSeconds = DefaultSettings().DeletionGraceSeconds
+	}
+	if c.graceSince, _, err = read[int64](t, single(singleGraceSince)); err != nil {
+		return err
 	}
 	for name, at := range map[string]**storage.Ring{singleRing: &c.ring, singleNextRing: &c.next} {
 		r, ok, err := read[storage.Ring](t, single(name))
@@ -117,8 +125,15 @@ func (t *tx) setSettings(_ Header, c SetSettings) (Settings, error) {
 	patch(&s.AnonymousQuotaBytes, c.Patch.AnonymousQuotaBytes)
 	patch(&s.Copies, c.Patch.Copies)
 	patch(&s.VoterTarget, c.Patch.VoterTarget)
+	grace := s.DeletionGraceSeconds
+	patch(&s.DeletionGraceSeconds, c.Patch.DeletionGraceSeconds)
 	if err := s.check(); err != nil {
 		return Settings{}, err
+	}
+	if s.DeletionGraceSeconds != grace {
+		if err := write(t, single(singleGraceSince), t.time); err != nil {
+			return Settings{}, err
+		}
 	}
 	if err := write(t, single(singleSettings), s); err != nil {
 		return Settings{}, err
@@ -138,6 +153,7 @@ const (
 	rateMax    = 1_000_000_000
 	quotaMax   = 1<<62 - 1
 	originsMax = 100
+	graceMax   = 10 * 365 * 24 * 60 * 60 // seconds
 )
 
 func (s Settings) check() error {
@@ -155,6 +171,7 @@ func (s Settings) check() error {
 		{"copies", int64(s.Copies), 1, storage.OwnersMax},
 		{"voter_target", int64(s.VoterTarget), 0, storage.OwnersMax},
 		{"cors_origins", int64(len(s.CORSOrigins)), 0, originsMax},
+		{"deletion_grace_seconds", s.DeletionGraceSeconds, 1, graceMax},
 	} {
 		if r.v < r.least || r.v > r.max {
 			return refuseField(op, r.field, fmt.Sprintf("%d to %d", r.least, r.max))

@@ -160,6 +160,9 @@ type DeleteResult struct {
 }
 
 // BlockContent takes a CID down, or allows it again; its value is a [BlockResult].
+// From the block on the content counts as dead: it is not served, not taken in
+// again, and after the grace it loses its references, without a refund, and is
+// condemned. Allowed again within the grace it is as it was.
 type BlockContent struct {
 	CID    storage.CID `cbor:"1,keyasint"`
 	Block  bool        `cbor:"2,keyasint"`
@@ -250,4 +253,32 @@ type ReplaceNode struct {
 // SetSettings changes settings; its value is the new [Settings].
 type SetSettings struct {
 	Patch SettingsPatch `cbor:"1,keyasint"`
+}
+
+// Condemn gives up dead content that has had its grace, at most 500 CIDs: those
+// that owners may erase then, in copies of a generation below this entry's
+// index. Apply passes over what is alive again, or not dead for long enough.
+// Its value is a [CondemnResult].
+type Condemn struct {
+	CIDs []storage.CID `cbor:"1,keyasint"`
+}
+
+// CondemnResult is the value of a Condemn.
+type CondemnResult struct {
+	Condemned int  `cbor:"1,keyasint"`
+	Dropped   int  `cbor:"2,keyasint"` // references of content that was taken down
+	More      bool `cbor:"3,keyasint"` // some are left, of content that this command named
+}
+
+// DropTombstones forgets condemned content once no receipt can be around that
+// its record would have to refuse, at most Limit of it. Its value is a
+// [DropResult].
+type DropTombstones struct {
+	Limit int `cbor:"1,keyasint"`
+}
+
+// DropResult is the value of a DropTombstones.
+type DropResult struct {
+	Dropped int  `cbor:"1,keyasint"`
+	More    bool `cbor:"2,keyasint"`
 }

@@ -23,10 +23,6 @@ func (t *tx) blob(cid storage.CID) (blobRecord, bool, error) {
 	return read[blobRecord](t, key(tableBlobs).cid(cid))
 }
 
-func (t *tx) putBlob(cid storage.CID, b blobRecord) error {
-	return write(t, key(tableBlobs).cid(cid), b)
-}
-
 // putRef writes a reference with its indexes; old is what it replaces, or nil.
 func (t *tx) putRef(cid storage.CID, account string, r refRecord, old *refRecord) error {
 	if old != nil {
@@ -86,7 +82,7 @@ func (t *tx) dropRef(cid storage.CID, account string, r refRecord) error {
 	if err != nil || !ok {
 		return orFatal(err, "reference without its blob")
 	}
-	if b.References--; b.References == 0 {
+	if b.References--; b.References == 0 && b.DeadSince == 0 { // else it is dead since it was taken down
 		b.DeadSince = t.time
 	}
 	return t.putBlob(cid, b)
@@ -185,7 +181,7 @@ func (t *tx) addReference(a *Account, cid storage.CID, b blobRecord, known bool,
 			a.UsedBytes += cid.Size()
 		}
 	}
-	b.DeadSince = 0
+	b.DeadSince, b.Buried = 0, 0
 	if err := t.putHolder(*a); err != nil {
 		return err
 	}
@@ -235,8 +231,8 @@ func (t *tx) alive(cid storage.CID) (bool, error) {
 }
 
 // checkReceipts holds an upload to its proof: W receipts of distinct current
-// owners in each active ring, fresh, and newer than any condemning of the CID
-// (I3, I12). Inline content needs none.
+// owners in each active ring, fresh, and given by a node that had applied the
+// last condemning of the CID: only copies from before it are erased for it (I3, I12). Inline content needs none.
 func (t *tx) checkReceipts(c CommitUpload, b blobRecord) error {
 	const op = "checkReceipts"
 	if c.CID.Inline() {
@@ -252,7 +248,7 @@ func (t *tx) checkReceipts(c CommitUpload, b blobRecord) error {
 	good := map[storage.NodeID]bool{}
 	for _, r := range c.Receipts {
 		n, known := t.cache.nodes[r.Node]
-		if known && n.Incarnation == r.Incarnation && r.CID == c.CID && r.Time >= t.time-receiptMaxAge && r.Generation > max(b.Condemned, floor) {
+		if known && n.Incarnation == r.Incarnation && r.CID == c.CID && r.Time >= t.receiptsSince() && r.Generation >= max(b.Condemned, floor, 1) {
 			good[r.Node] = true
 		}
 	}
@@ -322,27 +318,6 @@ func (t *tx) deleteReference(h Header, c DeleteReference) (DeleteResult, error) 
 	}
 	alive, err := t.alive(c.CID)
 	return DeleteResult{CID: c.CID, Exists: alive || c.CID.Inline()}, err
-}
-
-func (t *tx) blockContent(_ Header, c BlockContent) (BlockResult, error) {
-	b, known, err := t.blob(c.CID)
-	if err != nil {
-		return BlockResult{}, err
-	}
-	if !known {
-		t.counts.Blobs++
-		t.countsOld = true
-		b.DeadSince = t.time
-	}
-	b.Blocked = c.Block
-	if err := t.putBlob(c.CID, b); err != nil {
-		return BlockResult{}, err
-	}
-	record := takedown{Block: c.Block, Reason: c.Reason, Time: t.time}
-	if err := write(t, key(tableTakedowns).u64(t.index).cid(c.CID), record); err != nil {
-		return BlockResult{}, err
-	}
-	return BlockResult{CID: c.CID, Blocked: c.Block}, nil
 }
 
 // sweepMax bounds one Sweep.

@@ -133,16 +133,16 @@ func TestReceipts(t *testing.T) {
 		"removed owner":     {func(w *world, c *CommitUpload) { w.must(RemoveNode{ID: "n1"}); c.Receipts = c.Receipts[:2] }, 1},
 		"generation 0":      {func(_ *world, c *CommitUpload) { c.Receipts[0].Generation, c.Receipts[1].Generation = 0, 0 }, 1},
 		"condemned since": {func(w *world, c *CommitUpload) {
-			w.poke(func(x *tx) error { return x.putBlob(cid, blobRecord{Condemned: c.Receipts[0].Generation}) })
+			w.poke(func(x *tx) error { return x.putBlob(cid, blobRecord{Condemned: c.Receipts[0].Generation + 1}) })
 		}, 0},
 		"condemned before": {func(w *world, c *CommitUpload) {
-			w.poke(func(x *tx) error { return x.putBlob(cid, blobRecord{Condemned: c.Receipts[0].Generation - 1}) })
+			w.poke(func(x *tx) error { return x.putBlob(cid, blobRecord{Condemned: c.Receipts[0].Generation}) })
 		}, -1},
 		"below the floor": {func(w *world, c *CommitUpload) {
-			w.poke(func(x *tx) error { return write(x, single(singleFloor), c.Receipts[0].Generation) })
+			w.poke(func(x *tx) error { return write(x, single(singleFloor), c.Receipts[0].Generation+1) })
 		}, 0},
-		"above the floor": {func(w *world, c *CommitUpload) {
-			w.poke(func(x *tx) error { return write(x, single(singleFloor), c.Receipts[0].Generation-1) })
+		"at the floor": {func(w *world, c *CommitUpload) {
+			w.poke(func(x *tx) error { return write(x, single(singleFloor), c.Receipts[0].Generation) })
 		}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {

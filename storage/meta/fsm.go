@@ -31,6 +31,10 @@ type Options struct {
 	// the batch's index shows anywhere, and with nil after a restore: then
 	// anything may have been. It must not block. It may be nil.
 	OnCommitted func([]storage.CID)
+	// OnCondemned is told which content a batch condemned, once the state shows
+	// it, and with nil after a restore: then anything may have been. It must not
+	// block. It may be nil.
+	OnCondemned func([]storage.CID)
 }
 
 // metaFormat is the Pebble format of new databases; see storage's own.
@@ -249,6 +253,9 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 	}
 	if err := f.commit(t, index, term, check); err != nil {
 		return err
+	}
+	if f.opts.OnCondemned != nil && len(t.condemned) > 0 {
+		f.opts.OnCondemned(t.condemned)
 	}
 	f.pending.resolve(results)
 	f.waiters.reached(index)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
@@ -17,16 +18,27 @@ import (
 // model is what the replicated metadata should do, in as few words as possible.
 type model struct {
 	time      int64
+	index     uint64
 	settings  Settings
 	accounts  map[string]*modelAccount
 	refs      map[modelRef]refRecord
 	keys      map[string]*modelKey
 	deposits  map[string]DepositResult
-	blocked   map[storage.CID]bool
+	blobs     map[storage.CID]*modelBlob
+	floor     uint64
+	changed   int64 // when the grace last did
 	unpaid    int64
 	requests  map[RequestID]modelAnswer
 	idem      map[[32]byte]modelIdem
 	remembers map[RequestID]int64 // until when
+}
+
+// modelBlob is what became of a CID since it was first seen.
+type modelBlob struct {
+	blocked   bool
+	dead      int64  // since when it waits to be condemned; 0: it does not
+	condemned uint64 // index of the last Condemn
+	buried    int64  // since when it waits to be forgotten; 0: it does not
 }
 
 type modelAccount struct {
@@ -62,7 +74,7 @@ type modelIdem struct {
 func newModel() *model {
 	return &model{
 		settings: DefaultSettings(), accounts: map[string]*modelAccount{}, refs: map[modelRef]refRecord{},
-		keys: map[string]*modelKey{}, deposits: map[string]DepositResult{}, blocked: map[storage.CID]bool{},
+		keys: map[string]*modelKey{}, deposits: map[string]DepositResult{}, blobs: map[storage.CID]*modelBlob{},
 		requests: map[RequestID]modelAnswer{}, idem: map[[32]byte]modelIdem{}, remembers: map[RequestID]int64{},
 	}
 }
@@ -70,6 +82,7 @@ func newModel() *model {
 // do foretells the answer to a command in an entry of its own.
 func (m *model) do(stamp int64, h Header, c Command) modelAnswer {
 	m.time = max(m.time, stamp)
+	m.index++
 	a, known := m.requests[h.ID]
 	if !known {
 		a = m.admitted(h, c)
@@ -171,12 +184,19 @@ func (m *model) carryOut(h Header, c Command) modelAnswer {
 	case DeleteReference:
 		return m.remove(h, c)
 	case BlockContent:
-		m.blocked[c.CID] = c.Block
+		m.block(c)
 		return modelAnswer{value: BlockResult{CID: c.CID, Blocked: c.Block}}
+	case Condemn:
+		return m.condemn(c)
+	case DropTombstones:
+		return m.dropTombstones(c)
 	case Sweep:
 		return m.sweep(c)
 	case SetSettings:
 		m.settings.PriceCentsPerGiB, m.settings.AnonymousQuotaBytes = *c.Patch.PriceCentsPerGiB, *c.Patch.AnonymousQuotaBytes
+		if m.settings.DeletionGraceSeconds != *c.Patch.DeletionGraceSeconds {
+			m.settings.DeletionGraceSeconds, m.changed = *c.Patch.DeletionGraceSeconds, m.time
+		}
 		return modelAnswer{value: m.settings}
 	case Tick:
 		return modelAnswer{value: none{}}
@@ -231,9 +251,10 @@ func (m *model) upload(h Header, c CommitUpload) modelAnswer {
 		return modelAnswer{code: "not_own_account"}
 	}
 	switch {
-	case m.blocked[c.CID]:
+	case m.blob(c.CID).blocked:
 		return modelAnswer{code: "content_blocked"}
-	case !c.CID.Inline() && (len(c.Receipts) == 0 || c.Receipts[0].Time < m.time-receiptMaxAge):
+	case !c.CID.Inline() && (len(c.Receipts) == 0 || c.Receipts[0].Time < max(m.changed, m.time-min(15*minute, m.grace()/2)) ||
+		c.Receipts[0].Generation < max(m.floor, m.blob(c.CID).condemned)):
 		return modelAnswer{code: "not_enough_replicas"}
 	}
 	key := modelRef{c.CID, c.Account}
@@ -259,6 +280,8 @@ func (m *model) upload(h Header, c CommitUpload) modelAnswer {
 		*m.used(c.Account) += stored(c.CID)
 	}
 	m.refs[key] = next
+	b := m.seen(c.CID)
+	b.dead, b.buried = 0, 0
 	return modelAnswer{value: UploadResult{
 		CID: c.CID, CostCents: cost, BalanceCents: a.balance, Existing: live, Uploaded: next.Uploaded, Expires: next.Expires,
 	}}
@@ -267,7 +290,7 @@ func (m *model) upload(h Header, c CommitUpload) modelAnswer {
 func (m *model) extend(c Extend) modelAnswer {
 	key := modelRef{c.CID, c.Account}
 	r, held := m.refs[key]
-	if !held || r.Expires <= m.time || m.blocked[c.CID] || c.Account == anonymous {
+	if !held || r.Expires <= m.time || m.blob(c.CID).blocked || c.Account == anonymous {
 		return modelAnswer{code: "not_found"}
 	}
 	r.Expires += int64(c.Days) * dayMillis
@@ -303,6 +326,95 @@ func (m *model) remove(h Header, c DeleteReference) modelAnswer {
 func (m *model) drop(key modelRef) {
 	delete(m.refs, key)
 	*m.used(key.account) -= stored(key.cid)
+	if b := m.blobs[key.cid]; m.references(key.cid) == 0 && b.dead == 0 {
+		b.dead = m.time
+	}
+}
+
+func (m *model) grace() int64 { return m.settings.DeletionGraceSeconds * 1000 }
+
+// blob is what is known of a CID, for looking at.
+func (m *model) blob(cid storage.CID) modelBlob {
+	if b := m.blobs[cid]; b != nil {
+		return *b
+	}
+	return modelBlob{}
+}
+
+// seen is what is known of a CID from now on.
+func (m *model) seen(cid storage.CID) *modelBlob {
+	if m.blobs[cid] == nil {
+		m.blobs[cid] = &modelBlob{}
+	}
+	return m.blobs[cid]
+}
+
+func (m *model) references(cid storage.CID) (n int) {
+	for k := range m.refs {
+		if k.cid == cid {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) block(c BlockContent) {
+	_, known := m.blobs[c.CID]
+	b := m.seen(c.CID)
+	was, waiting := b.blocked, b.dead != 0
+	b.blocked = c.Block
+	switch {
+	case !known, c.Block && !was && !waiting && m.references(c.CID) > 0:
+		b.dead = m.time
+	case !c.Block && was && m.references(c.CID) > 0:
+		b.dead = 0
+	case !c.Block && was && !waiting:
+		b.buried = m.time
+	}
+	if c.Block {
+		b.buried = 0
+	}
+}
+
+func (m *model) condemn(c Condemn) modelAnswer {
+	var res CondemnResult
+	for _, cid := range c.CIDs {
+		b := m.blobs[cid]
+		if b == nil || b.dead == 0 || m.time < b.dead+m.grace() {
+			continue
+		}
+		for k := range m.refs { // only of what was taken down
+			if k.cid == cid {
+				m.drop(k)
+				res.Dropped++
+			}
+		}
+		b.dead, b.condemned = 0, m.index
+		if !b.blocked {
+			b.buried = m.time
+		}
+		res.Condemned++
+	}
+	return modelAnswer{value: res}
+}
+
+func (m *model) dropTombstones(c DropTombstones) modelAnswer {
+	var due []storage.CID
+	for cid, b := range m.blobs {
+		if b.buried != 0 && b.buried+2*m.grace() <= m.time {
+			due = append(due, cid)
+		}
+	}
+	slices.SortFunc(due, func(a, b storage.CID) int {
+		return cmp.Or(cmp.Compare(m.blobs[a].buried, m.blobs[b].buried), a.Compare(b))
+	})
+	more := len(due) > c.Limit
+	due = due[:min(len(due), c.Limit)]
+	for _, cid := range due {
+		m.floor = max(m.floor, m.blobs[cid].condemned)
+		delete(m.blobs, cid)
+	}
+	return modelAnswer{value: DropResult{Dropped: len(due), More: more}}
 }
 
 func (m *model) sweep(c Sweep) modelAnswer {
@@ -382,7 +494,11 @@ func (s *script) next() (Header, Command) {
 }
 
 func (s *script) command(account string) Command {
-	switch s.pick(16) {
+	switch s.pick(20) {
+	case 16:
+		return Condemn{CIDs: []storage.CID{s.cid(), s.cid(), s.cid()}}
+	case 17:
+		return DropTombstones{Limit: 1 + s.pick(3)}
 	case 0, 1:
 		id := fmt.Sprintf("acc%d", s.pick(4))
 		return CreateAccount{ID: id, Email: id + "@example.org", BalanceCents: int64(s.pick(3)), EntryID: s.entryID()}
@@ -406,14 +522,18 @@ func (s *script) command(account string) Command {
 	case 10:
 		return BlockContent{CID: s.cid(), Block: s.pick(3) == 0}
 	case 11:
-		return SetSettings{Patch: SettingsPatch{PriceCentsPerGiB: new(int64(s.pick(5))), AnonymousQuotaBytes: new(int64(s.pick(3)) * gib)}}
+		return SetSettings{Patch: SettingsPatch{
+			PriceCentsPerGiB: new(int64(s.pick(5))), AnonymousQuotaBytes: new(int64(s.pick(3)) * gib),
+			DeletionGraceSeconds: new([]int64{60, 60, 3600, 86400}[s.pick(4)]),
+		}}
 	case 12:
 		return Tick{}
 	}
 	c := CommitUpload{Account: account, CID: s.cid(), Days: 1 + s.pick(40), EntryID: s.entryID()}
 	if !c.CID.Inline() && s.pick(8) > 0 {
+		generation := uint64(len(s.w.log) - min(len(s.w.log)-1, s.pick(4)*s.pick(8))) // some are of before a Condemn
 		for _, id := range []storage.NodeID{"n1", "n2"} {
-			c.Receipts = append(c.Receipts, storage.Receipt{Node: id, Incarnation: 1, CID: c.CID, Generation: 1, Time: s.w.now})
+			c.Receipts = append(c.Receipts, storage.Receipt{Node: id, Incarnation: 1, CID: c.CID, Generation: generation, Time: s.w.now})
 		}
 	}
 	return c
@@ -446,6 +566,7 @@ func TestModel(t *testing.T) {
 		w, done := modelWorld(t, rt)
 		defer done()
 		m := newModel()
+		m.index = uint64(len(w.log))
 		for _, l := range w.log { // what made the ring is remembered, too
 			m.requests[RequestID{7: byte(l.Index)}] = modelAnswer{}
 			m.remembers[RequestID{7: byte(l.Index)}] = testStart + requestKept
@@ -483,18 +604,56 @@ func (m *model) compare(t *testing.T, rt *rapid.T, w *world) {
 	equal(rt, "anonymous bytes", w.unpaidBytes(), m.unpaid)
 	for k, r := range m.refs {
 		got, live, err := w.f.Reference(k.account, k.cid, w.f.Now())
-		if err != nil || live != (r.Expires > m.time && !m.blocked[k.cid]) {
+		if err != nil || live != (r.Expires > m.time && !m.blob(k.cid).blocked) {
 			rt.Errorf("reference %v is live: %t, %v", k, live, err)
 		}
 		if live && (got.Expires != r.Expires || got.Uploaded != r.Uploaded) {
 			rt.Errorf("reference %+v, want %+v", got, r)
 		}
 	}
+	m.compareBlobs(rt, w)
 	counts := w.f.Counts()
+	equal(rt, "blobs", counts.Blobs, int64(len(m.blobs)))
 	equal(rt, "accounts", counts.Accounts, int64(len(m.accounts)))
 	equal(rt, "references", counts.References, int64(len(m.refs)))
 	equal(rt, "keys", counts.Keys, int64(len(m.keys)))
 	if _, err := w.f.Audit(t.Context()); err != nil {
+		rt.Error(err)
+	}
+}
+
+// compareBlobs holds the catalogue, and what waits in it, against the model's.
+func (m *model) compareBlobs(rt *rapid.T, w *world) {
+	floor, err := w.f.Floor()
+	if err != nil || floor != m.floor {
+		rt.Errorf("floor %d, want %d, %v", floor, m.floor, err)
+	}
+	dead, tombstones := int64(0), int64(0)
+	for cid, b := range m.blobs {
+		st, err := w.f.Standings("n1", []storage.CID{cid})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got := st[0]
+		if got.Referenced != (m.references(cid) > 0) || got.Waiting != (b.dead != 0) || got.Condemned != b.condemned {
+			rt.Errorf("%s stands %+v, want %+v", cid, got, *b)
+		}
+		if b.dead != 0 {
+			dead++
+		}
+		if b.buried != 0 {
+			tombstones++
+		}
+	}
+	err = w.f.view("test", func(r pebble.Reader) error {
+		for table, want := range map[byte]int64{tableDead: dead, tableTombstones: tombstones} {
+			if n, err := queued(r, table); err != nil || n != want {
+				return fmt.Errorf("%d wait in table %x, want %d: %w", n, table, want, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		rt.Error(err)
 	}
 }

@@ -86,6 +86,10 @@ type Settings struct {
 	AnonymousQuotaBytes int64    `cbor:"8,keyasint" json:"anonymous_quota_bytes"` // all anonymous uploads together; 0: none
 	Copies              int      `cbor:"9,keyasint" json:"copies"`                // R where there are nodes enough
 	VoterTarget         int      `cbor:"10,keyasint" json:"voter_target"`         // 0: by the number of nodes
+
+	// DeletionGraceSeconds is how long dead content is kept before it is condemned, and bytes
+	// that nothing refers to before they go; in FSM time.
+	DeletionGraceSeconds int64 `cbor:"45,keyasint" json:"deletion_grace_seconds"`
 }
 
 // DefaultSettings are those of a new cluster.
@@ -96,6 +100,8 @@ func DefaultSettings() Settings {
 		RateIPPerMinute:  6000,
 		AdminAPI:         true,
 		Copies:           3,
+
+		DeletionGraceSeconds: 24 * 60 * 60,
 	}
 }
 
@@ -111,4 +117,6 @@ type SettingsPatch struct {
 	AnonymousQuotaBytes *int64    `cbor:"8,keyasint,omitempty" json:"anonymous_quota_bytes,omitempty"`
 	Copies              *int      `cbor:"9,keyasint,omitempty" json:"copies,omitempty"`
 	VoterTarget         *int      `cbor:"10,keyasint,omitempty" json:"voter_target,omitempty"`
+
+	DeletionGraceSeconds *int64 `cbor:"45,keyasint,omitempty" json:"deletion_grace_seconds,omitempty"`
 }

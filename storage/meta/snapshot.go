@@ -267,6 +267,9 @@ func (f *FSM) Restore(from io.ReadCloser) error {
 	if f.opts.OnCommitted != nil {
 		f.opts.OnCommitted(nil)
 	}
+	if f.opts.OnCondemned != nil {
+		f.opts.OnCondemned(nil)
+	}
 	return nil
 }
 

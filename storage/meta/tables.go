@@ -33,9 +33,11 @@ const (
 	tableSingles      byte = 0x15 // name -> one record
 	tableTakedowns    byte = 0x16 // index, cid -> takedown
 
-	tableSynced    byte = 0x20 // node id -> partitionsRecord
-	tableDraining  byte = 0x21 // node id -> Drain
-	tableReplacing byte = 0x22 // id of a dead member -> id of who comes in its place
+	tableSynced     byte = 0x20 // node id -> partitionsRecord
+	tableDraining   byte = 0x21 // node id -> Drain
+	tableReplacing  byte = 0x22 // id of a dead member -> id of who comes in its place
+	tableDead       byte = 0x24 // dead since, cid: content that waits to be condemned
+	tableTombstones byte = 0x25 // condemned at, cid: records that wait to be dropped
 
 	// tableLocal is this node's own: not hashed, not compared.
 	tableLocal byte = 0xf0
@@ -52,6 +54,8 @@ const (
 	singleCounts   = "counts"
 	singleFloor    = "condemn-floor"
 	singleUnpaid   = "anonymous-used" // stored bytes that anonymous references name, together
+
+	singleGraceSince = "grace-since" // FSM time when the grace of deletion last changed
 
 	localApplied = "applied" // index, term
 	localHashes  = "hashes"  // table -> lanes
@@ -114,9 +118,14 @@ type refRecord struct {
 type blobRecord struct {
 	ContentType string `cbor:"1,keyasint,omitempty"`
 	References  int64  `cbor:"2,keyasint,omitempty"` // those not swept yet included
-	DeadSince   int64  `cbor:"3,keyasint,omitempty"` // when the last one went; 0 while there is one
-	Blocked     bool   `cbor:"4,keyasint,omitempty"`
-	Condemned   uint64 `cbor:"5,keyasint,omitempty"` // index of the last Condemn
+	// DeadSince is when the last reference went, or the content was taken down:
+	// until it is condemned for that. It is 0 for all that does not wait for it.
+	DeadSince int64  `cbor:"3,keyasint,omitempty"`
+	Blocked   bool   `cbor:"4,keyasint,omitempty"`
+	Condemned uint64 `cbor:"5,keyasint,omitempty"` // index of the last Condemn
+	// Buried is when the content was condemned, while nothing but that is known
+	// of it: some time later the record is dropped. 0 for all other content.
+	Buried int64 `cbor:"6,keyasint,omitempty"`
 }
 
 // takedown is the audit record of a BlockContent.

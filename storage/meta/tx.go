@@ -60,6 +60,7 @@ type tx struct {
 	countsOld bool
 
 	committed []storage.CID // stored content that got a reference, or kept one for longer
+	condemned []storage.CID // stored content that was condemned
 }
 
 // errCorruptState is a state that Apply can't read: the node halts.

@@ -28,6 +28,8 @@ const (
 	typeHoldRing         commandType = 20
 	typeDrainNode        commandType = 21
 	typeReplaceNode      commandType = 22
+	typeCondemn          commandType = 25
+	typeDropTombstones   commandType = 26
 )
 
 // specs are the commands that this program knows.
@@ -55,6 +57,8 @@ var specs = index(
 	define(typeHoldRing, (*tx).holdRing),
 	define(typeDrainNode, (*tx).drainNode),
 	define(typeReplaceNode, (*tx).replaceNode),
+	define(typeCondemn, (*tx).condemn),
+	define(typeDropTombstones, (*tx).dropTombstones),
 )
 
 func index(all ...*spec) map[commandType]*spec {
@@ -88,3 +92,5 @@ func (PartitionsSynced) commandType() commandType { return typePartitionsSynced 
 func (HoldRing) commandType() commandType         { return typeHoldRing }
 func (DrainNode) commandType() commandType        { return typeDrainNode }
 func (ReplaceNode) commandType() commandType      { return typeReplaceNode }
+func (Condemn) commandType() commandType          { return typeCondemn }
+func (DropTombstones) commandType() commandType   { return typeDropTombstones }

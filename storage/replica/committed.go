@@ -123,7 +123,7 @@ func (r *Replicator) look(ctx context.Context, batch []commit) {
 	var g errgroup.Group
 	g.SetLimit(pullsMax)
 	for _, c := range batch {
-		if !r.owns(c.cid) {
+		if !r.owns(c.cid) || !r.wanted(c.cid) {
 			continue
 		}
 		held, ok, err := r.o.Owner.store.Stat(c.cid)

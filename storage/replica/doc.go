@@ -18,6 +18,7 @@ import (
 type Peers interface {
 	PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, body io.Reader) (storage.Receipt, error)
 	OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CID, offset, length int64) (io.ReadCloser, error)
+	StatBlob(ctx context.Context, to storage.NodeID, cid storage.CID) (storage.BlobInfo, bool, error)
 }
 
 // Placement says who owns what and whom to ask first.

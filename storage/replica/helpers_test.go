@@ -56,6 +56,7 @@ type testNode struct {
 
 	fault fault
 	puts  int
+	stats int
 }
 
 // opened is one call of OpenBlob.
@@ -364,6 +365,15 @@ func (c *testCluster) OpenBlob(ctx context.Context, from storage.NodeID, cid sto
 		return nil, err
 	}
 	return &faultyReader{ctx: ctx, f: f, r: r, at: offset}, nil
+}
+
+// StatBlob implements Peers.
+func (c *testCluster) StatBlob(_ context.Context, to storage.NodeID, cid storage.CID) (storage.BlobInfo, bool, error) {
+	n, f := c.called(to, func(n *testNode) { n.stats++ })
+	if f.down {
+		return storage.BlobInfo{}, false, &storage.Error{Op: "test", Kind: storage.KindUnavailable, Code: "unreachable"}
+	}
+	return n.store.Stat(cid)
 }
 
 func (c *testCluster) takeOpens() []opened {

@@ -105,6 +105,7 @@ func (r *Replicator) move(ctx context.Context) error {
 		if err != nil || len(partitions) == 0 {
 			return err
 		}
+		r.awaitErasing() // what is found is still there when it is vouched for
 		missing, err := r.lookFor(ctx, partitions)
 		if err != nil {
 			return err

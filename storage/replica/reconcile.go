@@ -120,6 +120,9 @@ func (r *Replicator) Run(ctx context.Context) {
 // refetch replaces a copy that failed its check. One that has no good copy to
 // replace it yet counts as missing, and a pass tries again.
 func (r *Replicator) refetch(ctx context.Context, cid storage.CID) {
+	if !r.wanted(cid) {
+		return
+	}
 	if err := r.pull(ctx, cid); err != nil && ctx.Err() == nil {
 		r.o.Logger.Error("a corrupt copy has no good one to replace it yet", "cid", cid.String(), "err", err)
 		r.failed()
@@ -130,6 +133,7 @@ func (r *Replicator) refetch(ctx context.Context, cid storage.CID) {
 // sorted lists, and fetches what is missing or corrupt. It deletes nothing.
 func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
 	cur, _ := r.o.Placement.Rings()
+	r.awaitErasing() // what is found is still there when this ring is acted on
 	pass := &pass{r: r, ctx: ctx, cur: cur, places: make(chan struct{}, pullsMax)}
 	err := pass.run()
 	pass.wg.Wait()

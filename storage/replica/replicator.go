@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ringbin/storage"
 )
@@ -17,8 +18,12 @@ type Options struct {
 	// Catalogue lists the CIDs that are alive and stored, in the order of
 	// CID.Compare, beginning after one, or with the first for nil.
 	Catalogue func(after *storage.CID, limit int) ([]storage.CID, error)
-	Logger    *slog.Logger
-	Moves     Moves // nil: the ring never changes
+	// Standings returns what the metadata says of copies on this node, in the
+	// order of the CIDs, which are sorted. Without it nothing is erased.
+	Standings    func(cids []storage.CID) ([]storage.Standing, error)
+	CollectEvery time.Duration // between passes that erase; 0: ten minutes
+	Logger       *slog.Logger
+	Moves        Moves // nil: the ring never changes
 	// BytesPerSecond bounds what is fetched for ring changes and repair, at least
 	// RateLeast; 0: no limit.
 	BytesPerSecond int64
@@ -35,12 +40,13 @@ type Replicator struct {
 	wg         sync.WaitGroup
 	stragglers chan struct{}
 
-	kick    chan struct{}
-	again   chan struct{} // a copy could not be fetched: a pass, but no sooner than retries allow
-	corrupt chan storage.CID
-	commits commits
-	synced  atomic.Uint64 // newest ring of which this node holds its part
-	pulls   *pulls
+	kick      chan struct{}
+	again     chan struct{} // a copy could not be fetched: a pass, but no sooner than retries allow
+	corrupt   chan storage.CID
+	commits   commits
+	collector *collector
+	synced    atomic.Uint64 // newest ring of which this node holds its part
+	pulls     *pulls
 
 	ringChanged chan struct{}
 	left        moveLeft
@@ -54,6 +60,7 @@ func New(o Options) *Replicator {
 	r := &Replicator{
 		o: o, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), corrupt: make(chan storage.CID, corruptMax),
 		commits:    commits{wake: make(chan struct{}, 1)},
+		collector:  newCollector(),
 		stragglers: make(chan struct{}, stragglersMax),
 		pulls:      newPulls(o.BytesPerSecond), ringChanged: make(chan struct{}, 1),
 	}
