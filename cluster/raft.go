@@ -135,6 +135,7 @@ func (r *Raft) openStores() error {
 		Path:                    filepath.Join(r.opts.Dir, raftFile),
 		BoltOptions:             &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: time.Second},
 		MsgpackUseNewTimeFormat: true,
+		NoSync:                  storage.Planted(storage.BugLogUnsynced),
 	})
 	if err != nil {
 		return fmt.Errorf("open raft log: %w", err)

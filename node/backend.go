@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -174,7 +173,7 @@ func (n *Node) inConfiguration(id storage.NodeID) bool {
 func (n *Node) status() peer.Status {
 	st := peer.Status{
 		ID: n.self(), Name: n.cfg.Name, Version: n.cfg.Version, Incarnation: n.dir.identity().Incarnation,
-		Applied: n.fsm.AppliedIndex(), Clock: time.Now().UnixMilli(),
+		Applied: n.fsm.AppliedIndex(), Clock: n.cfg.Clock().UnixMilli(),
 	}
 	if raft, ok := n.raft(); ok {
 		st.Term, st.Commit = raft.Term(), raft.CommitIndex()

@@ -22,7 +22,7 @@ const (
 // jump that the voters do not confirm is not made: FSM time stands still, and
 // with it expiry, until another node leads.
 func (n *Node) stamp(ctx context.Context) int64 {
-	now, fsm := time.Now().UnixMilli(), n.fsm.Now()
+	now, fsm := n.cfg.Clock().UnixMilli(), n.fsm.Now()
 	if fsm == 0 || now-fsm <= jumpMax.Milliseconds() || n.clockConfirmed(ctx) {
 		return now
 	}
@@ -66,10 +66,11 @@ func medianAgrees(ahead []int64) bool {
 // milliseconds the other's clock is ahead of this node's.
 func (n *Node) askStatus(ctx context.Context, ids []storage.NodeID) []peer.Answer[peer.Status] {
 	return peer.FanOut(ctx, ids, len(ids), func(ctx context.Context, id storage.NodeID) (peer.Status, error) {
-		before := time.Now()
+		before := n.cfg.Clock()
 		st, err := n.peers.Status(ctx, id)
+		now := n.cfg.Clock()
 		// The peer read its clock about half a round trip ago.
-		st.Clock += time.Since(before).Milliseconds()/2 - time.Now().UnixMilli()
+		st.Clock += now.Sub(before).Milliseconds()/2 - now.UnixMilli()
 		return st, err
 	})
 }

@@ -197,6 +197,7 @@ func (n *Node) openPeers() error {
 	}
 	n.proposer.send = n.peers.Propose
 	n.proposer.stamp = n.stamp
+	n.proposer.now = n.service.now
 	n.steward = newSteward(n, n.logger)
 	id := n.dir.identity()
 	for peerID, addr := range id.Peers {
