@@ -18,6 +18,34 @@ const (
 	jumpMax = 10 * time.Minute
 )
 
+// anchor is what the time was at a look at the peers, and when that was by the
+// clock that never jumps.
+type anchor struct {
+	at  time.Time
+	now int64 // Unix milliseconds
+}
+
+// setAnchor notes the time at a look; ahead is by how much the median of all
+// clocks is ahead of this node's.
+func (n *Node) setAnchor(ahead time.Duration) {
+	a := &anchor{at: time.Now(), now: n.cfg.Clock().UnixMilli()}
+	if ahead > skewMax || ahead < -skewMax {
+		a.now += ahead.Milliseconds()
+	}
+	n.anchor.Store(a)
+}
+
+// wallTime is what expiry is judged by, in Unix milliseconds. Between two looks
+// at the peers it goes on evenly, whatever this node's clock does, and a clock
+// that is off from all others is set right: nothing is called expired, or not
+// expired, because one clock is wrong.
+func (n *Node) wallTime() int64 {
+	if a := n.anchor.Load(); a != nil {
+		return a.now + time.Since(a.at).Milliseconds()
+	}
+	return n.cfg.Clock().UnixMilli()
+}
+
 // stamp is the time that a leader puts on an entry, in Unix milliseconds. A
 // jump that the voters do not confirm is not made: FSM time stands still, and
 // with it expiry, until another node leads.

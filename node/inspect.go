@@ -1,0 +1,35 @@
+package node
+
+import (
+	"context"
+
+	"ringbin/storage"
+)
+
+// Held lists the copies on this node's disk, in the order of their CIDs,
+// beginning after one, or with the first for nil.
+func (n *Node) Held(after *storage.CID, limit int) ([]storage.BlobInfo, error) {
+	return n.store.List(after, limit)
+}
+
+// Catalogued lists the content that is alive and stored, as this node has
+// applied it, likewise.
+func (n *Node) Catalogued(after *storage.CID, limit int) ([]storage.CID, error) {
+	return n.catalogue(after, limit)
+}
+
+// Now is FSM time in Unix milliseconds.
+func (n *Node) Now() int64 { return n.fsm.Now() }
+
+// HandOver gives leadership to another voter, if this node has it.
+func (n *Node) HandOver(ctx context.Context) error {
+	raft, ok := n.raft()
+	if !ok || !raft.IsLeader() {
+		return nil
+	}
+	return n.handOver(ctx, raft)
+}
+
+// GossipAlive reports whether gossip says that a node is alive. It is a hint:
+// nothing follows from it but the order in which nodes are asked.
+func (n *Node) GossipAlive(id storage.NodeID) bool { return placement{n}.Alive(id) }
