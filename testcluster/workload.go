@@ -270,7 +270,8 @@ func drawn(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r
 // final reports whether an answer tells what became of a request: not that
 // another one under the same key is under way, nor that the node could not.
 func final(a Answer) bool {
-	return a.Status < http.StatusInternalServerError && a.Status != http.StatusConflict && a.Status != http.StatusTooManyRequests
+	busy := a.Status == http.StatusConflict && bytes.Contains(a.Body, []byte("in_progress"))
+	return a.Status < http.StatusInternalServerError && !busy && a.Status != http.StatusTooManyRequests
 }
 
 func neverSent(err error) bool {
@@ -303,7 +304,7 @@ func (cl *client) newAccount() error {
 		return fmt.Errorf("make an account: %w", err)
 	}
 	if err := a.JSON(&made); err != nil || a.Status != http.StatusCreated {
-		return fmt.Errorf("make an account: %d %s", a.Status, a.Body)
+		return fmt.Errorf("I8: make an account, asked again under one key: %d %s", a.Status, a.Body)
 	}
 	cl.w.History.Add(Operation{Object: AccountObject(made.ID), Client: cl.id, What: "open", Cents: openingCents, Call: call, Node: i})
 	k, err := cl.makeKey(cl.w.op, "/api/admin/accounts/"+made.ID+"/apikeys")
