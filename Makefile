@@ -8,7 +8,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 60s
 SEED     ?= $(shell date +%s)
 
-.PHONY: dev build test race lint chaos sim bench fuzz clean
+.PHONY: dev build test race lint chaos matrix chaos-teeth sim bench fuzz clean
 
 dev: build ## three nodes on loopback, with an account, a key and curl lines
 	./bin/ringbin dev --data-dir ./dev
@@ -25,9 +25,19 @@ race:
 lint:
 	$(GO) run $(LINT) run ./...
 
-chaos: ## longer fault runs; the seed is printed and may be given
+CHAOS_TIME ?= 60s
+CHAOS_TESTS := TestChaos$$|TestStrongReads|TestRetries|TestExpiry|TestGossip|TestBridge|TestLeaderAmong|TestRemovedNodeComes|TestStranger
+
+chaos: ## faults under load for CHAOS_TIME, all checks, and a summary; the seed is printed and may be given
 	@echo "seed $(SEED)"
-	RINGBIN_CHAOS_SEED=$(SEED) RINGBIN_CHAOS=1 $(GO) test -tags $(TAGS) -count=1 -v -timeout 60m -run Chaos ./testcluster
+	RINGBIN_CHAOS_SEED=$(SEED) RINGBIN_CHAOS_TIME=$(CHAOS_TIME) $(GO) test -tags $(TAGS) -count=1 -v -timeout 120m -run '$(CHAOS_TESTS)' ./testcluster
+
+matrix: ## each fault alone on leader, follower and owner, then random pairs
+	@echo "seed $(SEED)"
+	RINGBIN_CHAOS_SEED=$(SEED) RINGBIN_MATRIX=1 $(GO) test -tags $(TAGS) -count=1 -v -timeout 180m -run TestFaultMatrix ./testcluster
+
+chaos-teeth: ## mistakes planted one by one: each must be caught
+	$(GO) test -tags "$(TAGS) teeth" -count=1 -v -timeout 180m -run TestTeeth ./testcluster
 
 sim: ## whole nodes in virtual time, with power losses, for CHAOS_TIME
 	RINGBIN_CHAOS_TIME=$(or $(CHAOS_TIME),60s) $(GO) test -tags $(TAGS) -count=1 -v -timeout 60m -run '^TestSim' ./testcluster

@@ -110,6 +110,9 @@ func OpenRaft(o Options) (*Raft, error) {
 	if o.Log == "" {
 		o.Log = LogBolt
 	}
+	if o.Log == LogBolt {
+		o.FS = vfs.Default // it knows no other files
+	}
 	if err := storage.MkdirAllDurably(o.FS, o.Dir); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}

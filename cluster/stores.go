@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -57,9 +56,6 @@ func (r *Raft) openDisk() (raftDisk, raft.SnapshotStore, error) {
 	o := r.opts
 	switch o.Log {
 	case LogBolt:
-		if o.FS != vfs.Default {
-			return nil, nil, errors.New("bbolt needs the operating system's files")
-		}
 		return openBolt(o)
 	case LogPebble:
 		disk, err := openPebbleLog(o.FS, o.Dir, o.Logger, o.OnFatal)
@@ -82,6 +78,7 @@ func openBolt(o Options) (raftDisk, raft.SnapshotStore, error) {
 	bolt, err := raftboltdb.New(raftboltdb.Options{
 		Path:                    filepath.Join(o.Dir, raftFile),
 		BoltOptions:             &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: time.Second},
+		NoSync:                  storage.Planted(storage.BugLogUnsynced),
 		MsgpackUseNewTimeFormat: true,
 	})
 	if err != nil {

@@ -21,6 +21,34 @@ const (
 // clock is this node's wall clock, in Unix milliseconds.
 func (n *Node) clock() int64 { return n.cfg.Clock().UnixMilli() }
 
+// anchor is what the time was at a look at the peers, and when that was by the
+// clock that never jumps.
+type anchor struct {
+	at  time.Time
+	now int64 // Unix milliseconds
+}
+
+// setAnchor notes the time at a look; ahead is by how much the median of all
+// clocks is ahead of this node's.
+func (n *Node) setAnchor(ahead time.Duration) {
+	a := &anchor{at: time.Now(), now: n.clock()}
+	if ahead > skewMax || ahead < -skewMax {
+		a.now += ahead.Milliseconds()
+	}
+	n.anchor.Store(a)
+}
+
+// wallTime is what expiry is judged by, in Unix milliseconds. Between two looks
+// at the peers it goes on evenly, whatever this node's clock does, and a clock
+// that is off from all others is set right: nothing is called expired, or not
+// expired, because one clock is wrong.
+func (n *Node) wallTime() int64 {
+	if a := n.anchor.Load(); a != nil {
+		return a.now + time.Since(a.at).Milliseconds()
+	}
+	return n.clock()
+}
+
 // stamp is the time that a leader puts on an entry, in Unix milliseconds. A
 // jump that the voters do not confirm is not made: FSM time stands still, and
 // with it expiry, until another node leads.
@@ -69,10 +97,11 @@ func medianAgrees(ahead []int64) bool {
 // milliseconds the other's clock is ahead of this node's.
 func (n *Node) askStatus(ctx context.Context, ids []storage.NodeID) []peer.Answer[peer.Status] {
 	return peer.FanOut(ctx, ids, len(ids), func(ctx context.Context, id storage.NodeID) (peer.Status, error) {
-		before := time.Now()
+		before := n.cfg.Clock()
 		st, err := n.peers.Status(ctx, id)
+		now := n.cfg.Clock()
 		// The peer read its clock about half a round trip ago.
-		st.Clock += time.Since(before).Milliseconds()/2 - n.clock()
+		st.Clock += now.Sub(before).Milliseconds()/2 - now.UnixMilli()
 		return st, err
 	})
 }

@@ -56,9 +56,9 @@ type Config struct {
 	// Seams for tests; the zero values are the real thing.
 	FS      vfs.FS
 	Network Network
-	Clock   func() time.Time
 	RaftLog cluster.LogKind
 	Raft    cluster.Tuning
+	Clock   func() time.Time // what is told to others, stamped on entries and judges expiry; not what timers run by
 }
 
 // Network is how a node reaches others and is reached.
@@ -101,6 +101,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Network == nil {
 		c.Network = osNetwork{}
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	return c
 }

@@ -91,6 +91,9 @@ func (s *Service) lookUp(ctx context.Context, cid storage.CID) (b meta.Blob, liv
 }
 
 func (s *Service) blob(cid storage.CID, now int64) (meta.Blob, bool, error) {
+	if storage.Planted(storage.BugExpiredServed) {
+		now = 0
+	}
 	b, found, err := s.n.fsm.Blob(cid, now)
 	return b, found && b.Alive && !b.Blocked, err
 }

@@ -104,6 +104,7 @@ func (h *healthWatch) look(ctx context.Context) {
 		}
 	}
 	n.compareStates(statuses)
+	n.setAnchor(medianSkew(statuses))
 	reasons := h.conclude(statuses, len(book))
 	h.set(reasons, statuses)
 	if raft, ok := n.raft(); ok && ctx.Err() == nil && raft.IsLeader() && slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code == reasonSkew }) {

@@ -61,6 +61,7 @@ type Node struct {
 	raftNow   atomic.Pointer[cluster.Raft]   // nil until it is open
 	gossipNow atomic.Pointer[cluster.Gossip] // nil until the cluster's id is known
 	member    atomic.Bool                    // this node's Raft has its membership
+	anchor    atomic.Pointer[anchor]         // nil before the first look at the peers
 
 	proposer      *proposer
 	steward       *steward
@@ -206,6 +207,8 @@ func (n *Node) openPeers() error {
 	}
 	n.proposer.send = n.peers.Propose
 	n.proposer.stamp, n.proposer.now = n.stamp, n.clock
+	n.proposer.stamp = n.stamp
+	n.proposer.now = n.service.now
 	n.steward = newSteward(n, n.logger)
 	id := n.dir.identity()
 	for peerID, addr := range id.Peers {

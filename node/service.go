@@ -91,4 +91,4 @@ func (s *Service) Logger() *slog.Logger { return s.logger }
 func (s *Service) Metrics() *prometheus.Registry { return s.n.registry }
 
 // now is wall time in Unix milliseconds: what expiry is judged by.
-func (s *Service) now() int64 { return s.n.clock() }
+func (s *Service) now() int64 { return s.n.wallTime() }

@@ -203,6 +203,9 @@ func (s *steward) placeable(book []meta.Node) []storage.RingNode {
 	draining, replaced := s.n.fsm.Draining(), s.n.fsm.Replaced()
 	nodes := make([]storage.RingNode, 0, len(book))
 	for _, m := range book {
+		if storage.Planted(storage.BugRingFromGossip) && !(placement{s.n}).Alive(m.ID) {
+			continue
+		}
 		if _, dead := replaced[m.ID]; dead {
 			continue
 		}
@@ -290,7 +293,7 @@ func (s *steward) promote(ctx context.Context, raft *cluster.Raft, going storage
 
 // sweep removes what has expired, in bounded commands.
 func (s *steward) sweep(ctx context.Context) error {
-	for s.n.fsm.SweepDue(s.n.clock()) {
+	for s.n.fsm.SweepDue(s.n.clock()) && !storage.Planted(storage.BugExpiredServed) {
 		res, err := s.n.proposer.propose(ctx, meta.Header{}, meta.Sweep{Limit: sweepLimit})
 		if err != nil {
 			return err

@@ -1,108 +1,62 @@
 package testcluster_test
 
 import (
-	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"ringbin/testcluster"
 )
 
-// How long faults go on: a moment in every run of the tests, longer on demand.
+// How long faults go on in every run of the tests, and what they must show for
+// it. Longer runs are asked for with RINGBIN_CHAOS_TIME.
 const (
-	chaosShort = 8 * time.Second
-	chaosLong  = 3 * time.Minute
+	chaosShort   = 8 * time.Second
+	chaosKinds   = 4
+	retriedShort = 5
+
+	chaosWhole   = 60 * time.Second // from here on every kind of fault must have been seen
+	retriedWhole = 100
+	refillWhole  = 64 << 20
 )
 
-// fault is one thing that goes wrong, and what mends it.
-type fault struct {
-	name string
-	do   func(c *testcluster.Cluster, r *rand.Rand) (mend func())
-}
-
-var faults = []fault{
-	{"a node is killed", func(c *testcluster.Cluster, r *rand.Rand) func() {
-		i := r.IntN(c.Len())
-		c.Kill(i)
-		return func() { c.Restart(i) }
-	}},
-	{"the leader is killed", func(c *testcluster.Cluster, _ *rand.Rand) func() {
-		i := c.WaitLeader()
-		c.Kill(i)
-		return func() { c.Restart(i) }
-	}},
-	{"a node is restarted", func(c *testcluster.Cluster, r *rand.Rand) func() {
-		i := r.IntN(c.Len())
-		c.Stop(i)
-		return func() { c.Restart(i) }
-	}},
-	{"all nodes are killed", func(c *testcluster.Cluster, _ *rand.Rand) func() {
-		for i := range c.Len() {
-			c.Kill(i)
-		}
-		return func() {
-			for i := range c.Len() {
-				c.Restart(i)
-			}
-		}
-	}},
-	{"a node is isolated", func(c *testcluster.Cluster, r *rand.Rand) func() {
-		c.Isolate(r.IntN(c.Len()))
-		return c.Heal
-	}},
-	{"one direction is cut", func(c *testcluster.Cluster, r *rand.Rand) func() {
-		from := r.IntN(c.Len())
-		c.Partition(from, (from+1+r.IntN(c.Len()-1))%c.Len())
-		return c.Heal
-	}},
-	{"the leader hears nobody", func(c *testcluster.Cluster, _ *rand.Rand) func() {
-		leader := c.WaitLeader()
-		for i := range c.Len() {
-			if i != leader {
-				c.Partition(i, leader)
-			}
-		}
-		return c.Heal
-	}},
+// seedOf is RINGBIN_CHAOS_SEED, or a new one.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	s := os.Getenv("RINGBIN_CHAOS_SEED")
+	if s == "" {
+		return uint64(time.Now().UnixNano())
+	}
+	seed, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("RINGBIN_CHAOS_SEED: %v", err)
+	}
+	return seed
 }
 
 // TestChaos lets faults happen one after the other, in a random order from a
-// seed, while clients upload; the oracles run at the end. RINGBIN_CHAOS=1 makes
-// it long, RINGBIN_CHAOS_SEED repeats an order.
+// seed, while clients work; all checks run at the end.
 func TestChaos(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("RINGBIN_CHAOS_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("RINGBIN_CHAOS_SEED: %v", err)
+	o := testcluster.Chaos{Seed: seedOf(t), Time: chaosShort, Spenders: 6, Kinds: chaosKinds, RetriedLeast: retriedShort}
+	if s := os.Getenv("RINGBIN_CHAOS_TIME"); s != "" {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			t.Fatalf("RINGBIN_CHAOS_TIME: %v", err)
+		}
+		o.Time = d
+		if d >= chaosWhole {
+			o.Kinds, o.RetriedLeast, o.RefillBytes = 0, retriedWhole, refillWhole
 		}
 	}
-	span := chaosShort
-	if os.Getenv("RINGBIN_CHAOS") != "" {
-		span = chaosLong
+	if s := os.Getenv("RINGBIN_CHAOS_FAULTS"); s != "" {
+		o.Only = strings.Split(s, ",")
 	}
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
-	c := testcluster.Start(t, 3, testcluster.Options{})
-	_, key := c.Account(10_000_000)
-	l := startLoad(t, c, key)
-	l.more(t, 5)
-	seen := map[string]int{}
-	for until := time.Now().Add(span); time.Now().Before(until); {
-		f := faults[r.IntN(len(faults))]
-		seen[f.name]++
-		mend := f.do(c, r)
-		// How long a fault lasts is chosen, not waited for: some outlast an
-		// election and some do not.
-		<-time.After(time.Duration(r.IntN(1500)) * time.Millisecond)
-		mend()
-		c.WaitReady()
-		l.more(t, int64(r.IntN(10)))
-	}
-	l.stop(t)
-	for name, n := range seen {
-		t.Logf("%3d times: %s", n, name)
-	}
+	t.Logf("seed %d", o.Seed)
+	c := testcluster.Start(t, 3, chaosOptions)
+	c.RunChaos(o).Print(t.Output())
 }
+
+// chaosOptions are those of clusters that faults happen to.
+var chaosOptions = testcluster.Options{Disks: true, Journal: true}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"time"
 
@@ -27,6 +28,11 @@ type Client struct {
 	http *http.Client
 	// Key is the API key, or the operator's token.
 	Key string
+	// Patience is how long one request may take; 0: half a minute.
+	Patience time.Duration
+	// HangUp, when above 0, is how long after it was sent whole a request is
+	// given up: what became of it is then unknown.
+	HangUp time.Duration
 }
 
 // Client returns a client of one node. It goes on working, with errors, while
@@ -56,8 +62,17 @@ func (a Answer) JSON(v any) error { return json.Unmarshal(a.Body, v) }
 
 // Do sends one request. A body that ends early is an error, never an answer.
 func (cl *Client) Do(method, path string, header map[string]string, body io.Reader) (Answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	patience := cl.Patience
+	if patience == 0 {
+		patience = requestTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	if cl.HangUp > 0 {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			WroteRequest: func(httptrace.WroteRequestInfo) { time.AfterFunc(cl.HangUp, cancel) },
+		})
+	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+cl.c.nodes[cl.i].cfg.HTTP+path, body)
 	if err != nil {
 		return Answer{}, err
@@ -76,7 +91,9 @@ func (cl *Client) Do(method, path string, header map[string]string, body io.Read
 	if closeErr := resp.Body.Close(); err == nil {
 		err = closeErr
 	}
-	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: b}, err
+	a := Answer{Status: resp.StatusCode, Header: resp.Header, Body: b}
+	cl.c.secrets.watch(cl.c.tb, method+" "+path, a)
+	return a, err
 }
 
 // Account makes an account with a balance and a key, and returns both.

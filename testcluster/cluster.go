@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +41,11 @@ type Options struct {
 	Joining int
 	// Later nodes are not started before the test has them [Cluster.Join].
 	Later int
+	// Disks gives each node a disk in memory that can fail; see [Cluster.Disk].
+	Disks bool
+	// Journal keeps, in a synced file outside the cluster, what clients were
+	// told; the audits at the end read it.
+	Journal bool
 }
 
 // Cluster is N nodes in this process.
@@ -48,7 +56,9 @@ type Cluster struct {
 	secret  []byte
 	ground  ground
 	log     io.Writer
+	logPath string // the log's file, when secrets are looked for in it
 	journal *journal
+	secrets secrets
 
 	mu    sync.Mutex // protects nodes
 	nodes []*member
@@ -60,6 +70,9 @@ type member struct {
 	node *node.Node
 	id   storage.NodeID // once it was open
 	gone bool           // removed from the cluster, or not in it yet: nobody starts it
+	disk *Disk          // nil: the machine's
+
+	ahead atomic.Int64 // nanoseconds that the node's clock is ahead
 }
 
 // Start starts a cluster of n founders (and opts.Joining more) and returns once
@@ -97,8 +110,14 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 		}
 	})
 	var join []string
+	c.secrets.addCluster(tb, c.secret)
+	if opts.Journal {
+		c.journal.open(tb)
+		c.keepLog()
+	}
 	for i := range n + opts.Joining + opts.Later {
-		c.nodes = append(c.nodes, &member{cfg: c.config(i, n), gone: i >= n+opts.Joining})
+		c.nodes = append(c.nodes, c.member(i, n))
+		c.nodes[i].gone = i >= n+opts.Joining
 		if i < n {
 			join = append(join, c.nodes[i].cfg.RPC)
 		}
@@ -115,6 +134,18 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 	return c
 }
 
+// keepLog has the nodes' logs in a file too, outside the cluster.
+func (c *Cluster) keepLog() {
+	c.tb.Helper()
+	c.logPath = filepath.Join(c.tb.TempDir(), "nodes.log")
+	f, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	c.tb.Cleanup(func() { _ = f.Close() })
+	c.log = io.MultiWriter(c.log, f)
+}
+
 func logFile(tb testing.TB) io.Writer {
 	tb.Helper()
 	path := os.Getenv("RINGBIN_TEST_LOG")
@@ -127,6 +158,17 @@ func logFile(tb testing.TB) io.Writer {
 	}
 	tb.Cleanup(func() { _ = f.Close() })
 	return f
+}
+
+// member makes a node that does not run yet.
+func (c *Cluster) member(i, founders int) *member {
+	m := &member{cfg: c.config(i, founders)}
+	m.cfg.Clock = func() time.Time { return time.Now().Add(time.Duration(m.ahead.Load())) }
+	if c.opts.Disks {
+		m.disk = newDisk(m.cfg.DataDir)
+		m.cfg.FreeFloorBytes = diskFloorBytes
+	}
+	return m
 }
 
 // config is a node's, with ports that are free now and stay its own through
@@ -158,7 +200,11 @@ func (c *Cluster) openAll(from, to int) {
 func (c *Cluster) open(i int) {
 	c.tb.Helper()
 	c.ground.opening(i, &c.nodes[i].cfg)
-	n, err := node.Open(context.Background(), c.nodes[i].cfg, api.New)
+	cfg := c.nodes[i].cfg
+	if disk := c.nodes[i].disk; disk != nil {
+		cfg.FS = disk.fs()
+	}
+	n, err := node.Open(context.Background(), cfg, api.New)
 	if err != nil {
 		c.tb.Fatalf("node %d: %v", i, err)
 	}
@@ -219,6 +265,9 @@ func (c *Cluster) stop(ctx context.Context, i int) {
 	if n == nil {
 		return
 	}
+	if disk := c.nodes[i].disk; disk != nil {
+		disk.release()
+	}
 	if c.Sim() != nil && ctx.Err() == nil {
 		select {
 		case err := <-n.Failed(): // no fault of a simulation is one that a node may not survive
@@ -228,6 +277,51 @@ func (c *Cluster) stop(ctx context.Context, i int) {
 	}
 	if err := n.Close(ctx); err != nil && (c.Sim() == nil || ctx.Err() == nil) { // without its machine it can't close well
 		c.tb.Errorf("closing node %d: %v", i, err)
+	}
+}
+
+// Disk returns a node's disk, for clusters that have them.
+func (c *Cluster) Disk(i int) *Disk { return c.nodes[i].disk }
+
+// Config returns what a node is started with.
+func (c *Cluster) Config(i int) node.Config { return c.nodes[i].cfg }
+
+// SetClock sets how far a node's clock is ahead of the machine's.
+func (c *Cluster) SetClock(i int, ahead time.Duration) { c.nodes[i].ahead.Store(int64(ahead)) }
+
+// latestClock is what the clock says that is furthest ahead.
+func (c *Cluster) latestClock() time.Time {
+	ahead := int64(0)
+	for _, m := range c.nodes {
+		ahead = max(ahead, m.ahead.Load())
+	}
+	return time.Now().Add(time.Duration(ahead))
+}
+
+// LosePower ends nodes at the same moment, with a percentage of what they had
+// not synced. Their Raft logs lose nothing: those are real files.
+func (c *Cluster) LosePower(percent int, rng *rand.Rand, nodes ...int) {
+	c.tb.Helper()
+	for _, i := range nodes {
+		c.nodes[i].disk.losePower(percent, rng)
+	}
+	for _, i := range nodes {
+		c.Kill(i)
+	}
+}
+
+// WipeBlobs ends a node and takes its blobs away.
+func (c *Cluster) WipeBlobs(i int) {
+	c.tb.Helper()
+	c.Kill(i)
+	var err error
+	if disk := c.nodes[i].disk; disk != nil {
+		err = disk.wipe("blobs")
+	} else {
+		err = os.RemoveAll(filepath.Join(c.nodes[i].cfg.DataDir, "blobs"))
+	}
+	if err != nil {
+		c.tb.Fatal(err)
 	}
 }
 
@@ -261,7 +355,7 @@ func (c *Cluster) gone(i int) bool {
 
 // Partition cuts the direction from one node to another; what the other sends
 // still arrives. Call it twice for both directions.
-func (c *Cluster) Partition(from, to int) { c.ground.set(from, to, true) }
+func (c *Cluster) Partition(from, to int) { c.ground.set(from, to, cuts{streams: true, gossip: true}) }
 
 // Isolate cuts a node from all others, both ways.
 func (c *Cluster) Isolate(i int) {
@@ -273,11 +367,12 @@ func (c *Cluster) Isolate(i int) {
 	}
 }
 
-// Heal mends every cut.
+// Heal mends every cut, and the weather.
 func (c *Cluster) Heal() {
 	for i := range c.nodes {
 		for j := range c.nodes {
-			c.ground.set(i, j, false)
+			c.ground.set(i, j, cuts{})
+			c.SetWeather(i, j, Weather{})
 		}
 	}
 }

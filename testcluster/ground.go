@@ -18,7 +18,9 @@ type ground interface {
 	// down ends the machine, or only the process, of a node that still runs.
 	down(i int, how ending)
 	// set cuts or mends one direction.
-	set(from, to int, cut bool)
+	set(from, to int, cut cuts)
+	// network is the table of what the directions do.
+	network() *fabric
 	// transport is how clients reach nodes.
 	transport() http.RoundTripper
 	// finish is called when all is closed and the test is over.
@@ -53,7 +55,9 @@ func (*loopback) opening(int, *node.Config) {}
 // files and breaks its connections. Power can't be lost here.
 func (*loopback) down(int, ending) {}
 
-func (l *loopback) set(from, to int, cut bool) { l.fabric.set(from, to, cut) }
+func (l *loopback) set(from, to int, cut cuts) { l.fabric.set(from, to, cut) }
+
+func (l *loopback) network() *fabric { return l.fabric }
 
 func (*loopback) transport() http.RoundTripper { return &http.Transport{DisableKeepAlives: true} }
 

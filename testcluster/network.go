@@ -14,16 +14,22 @@ import (
 )
 
 // fabric is the network between the nodes of a cluster. It is real loopback
-// TCP and UDP, with a table of directions in which nothing gets through.
+// TCP and UDP, with a table of directions in which nothing gets through, and
+// one of the weather in each direction.
 type fabric struct {
 	mu      sync.Mutex // protects the fields below
 	owner   map[string]int
-	cut     map[[2]int]bool
+	cut     map[[2]int]cuts
+	weather map[[2]int]Weather
 	changed chan struct{} // closed and made anew at each change
 }
 
+// cuts is what does not get through in a direction: streams carry Raft and
+// peer RPC, gossip is memberlist's packets and streams.
+type cuts struct{ streams, gossip bool }
+
 func newFabric() *fabric {
-	return &fabric{owner: map[string]int{}, cut: map[[2]int]bool{}, changed: make(chan struct{})}
+	return &fabric{owner: map[string]int{}, cut: map[[2]int]cuts{}, weather: map[[2]int]Weather{}, changed: make(chan struct{})}
 }
 
 // claim notes that a node listens on an address.
@@ -34,11 +40,11 @@ func (f *fabric) claim(addr string, who int) {
 }
 
 // set cuts or mends one direction.
-func (f *fabric) set(from, to int, cut bool) {
+func (f *fabric) set(from, to int, cut cuts) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if cut {
-		f.cut[[2]int{from, to}] = true
+	if cut != (cuts{}) {
+		f.cut[[2]int{from, to}] = cut
 	} else {
 		delete(f.cut, [2]int{from, to})
 	}
@@ -51,7 +57,7 @@ func (f *fabric) set(from, to int, cut bool) {
 func (f *fabric) blocked(from, to int) (bool, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.cut[[2]int{from, to}], f.changed
+	return f.cut[[2]int{from, to}].streams, f.changed
 }
 
 func (f *fabric) whose(addr string) (int, bool) {
@@ -138,8 +144,7 @@ func (g *gossipSide) lost(addr string) bool {
 	if !known {
 		return false
 	}
-	cut, _ := g.side.f.blocked(g.side.me, to)
-	return cut
+	return g.side.f.losesGossip(g.side.me, to)
 }
 
 func (g *gossipSide) WriteTo(b []byte, addr string) (time.Time, error) {
@@ -176,6 +181,7 @@ type wire struct {
 	net.Conn
 	f        *fabric
 	from, to int
+	in, out  burst
 
 	closeOnce sync.Once
 	closed    chan struct{}
@@ -187,14 +193,22 @@ type wire struct {
 
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
-	if waitErr := w.wait(w.to, w.from, func() time.Time { return w.readDeadline }); waitErr != nil && n == 0 {
+	deadline := func() time.Time { return w.readDeadline }
+	if waitErr := w.wait(w.to, w.from, deadline); waitErr != nil && n == 0 {
 		return 0, waitErr
+	}
+	if late := w.endure(w.to, w.from, &w.in, n, deadline); late != nil && n == 0 {
+		return 0, late
 	}
 	return n, err
 }
 
 func (w *wire) Write(p []byte) (int, error) {
-	if err := w.wait(w.from, w.to, func() time.Time { return w.writeDeadline }); err != nil {
+	deadline := func() time.Time { return w.writeDeadline }
+	if err := w.endure(w.from, w.to, &w.out, len(p), deadline); err != nil {
+		return 0, err
+	}
+	if err := w.wait(w.from, w.to, deadline); err != nil {
 		return 0, err
 	}
 	return w.Conn.Write(p)

@@ -2,6 +2,7 @@ package testcluster
 
 import (
 	"context"
+	"os"
 	"sync"
 	"time"
 
@@ -10,8 +11,12 @@ import (
 
 // journal is what clients were told, kept outside the cluster.
 type journal struct {
-	mu       sync.Mutex // protects the fields below
+	mu       sync.Mutex // protects accounts
 	accounts map[string]*journalAccount
+
+	path   string
+	fileMu sync.Mutex // a line is written whole
+	file   *os.File   // nil: none is kept
 }
 
 // journalAccount is one account as its client knows it, by key.
@@ -51,21 +56,29 @@ func (j *journal) acknowledged(key, idem string, u Upload) {
 	}
 }
 
-// acked returns the distinct CIDs that were acknowledged and last beyond now.
-func (j *journal) acked() []storage.CID {
+// acked returns the distinct CIDs that were acknowledged and last beyond a time.
+func (j *journal) acked(now time.Time) []storage.CID {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	seen := map[storage.CID]bool{}
 	var cids []storage.CID
 	for _, a := range j.accounts {
 		for _, u := range a.uploads {
-			if u.acked != nil && !seen[u.cid] && u.acked.Expiration.After(time.Now()) {
+			if u.acked != nil && !seen[u.cid] && u.acked.Expiration.After(now) {
 				seen[u.cid] = true
 				cids = append(cids, u.cid)
 			}
 		}
 	}
 	return cids
+}
+
+// ForgetAccount leaves an account out of the oracles: its owner knows more of it than
+// the journal does.
+func (c *Cluster) ForgetAccount(key string) {
+	c.journal.mu.Lock()
+	defer c.journal.mu.Unlock()
+	delete(c.journal.accounts, key)
 }
 
 // spent returns the least and the most that an account can have been charged.
@@ -98,7 +111,7 @@ func (c *Cluster) Check() {
 // checkContent reads every acknowledged blob through every node (I1, I2).
 func (c *Cluster) checkContent() {
 	c.tb.Helper()
-	for _, cid := range c.journal.acked() {
+	for _, cid := range c.journal.acked(c.latestClock()) {
 		for i := range c.nodes {
 			if c.gone(i) {
 				continue

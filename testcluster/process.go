@@ -304,7 +304,7 @@ func (p *Processes) Account(balanceCents int64) string {
 }
 
 // Acked returns the distinct CIDs that were acknowledged.
-func (p *Processes) Acked() []storage.CID { return p.c.journal.acked() }
+func (p *Processes) Acked() []storage.CID { return p.c.journal.acked(time.Now()) }
 
 // Check starts who is down, waits until all nodes have the same, and holds the
 // cluster to its word. Every upload must have been tried until its outcome was

@@ -145,8 +145,8 @@ func (s *Sim) Tune(t cluster.Tuning) {
 func (s *Sim) Note(what string) { s.history.fault(what, clientHost) }
 
 // Weather changes the network.
-func (s *Sim) Weather(w Weather) {
-	if w != (Weather{}) {
+func (s *Sim) Weather(w SimWeather) {
+	if w != (SimWeather{}) {
 		s.history.fault("weather", clientHost)
 	}
 	s.net.setWeather(w)
@@ -240,8 +240,10 @@ func (s *Sim) down(i int, how ending) {
 	m.full.Store(false)
 }
 
-func (s *Sim) set(from, to int, cut bool) {
-	if was, _ := s.net.blocked(from, to); cut && !was {
+func (s *Sim) network() *fabric { return s.net.fabric }
+
+func (s *Sim) set(from, to int, cut cuts) {
+	if was, _ := s.net.blocked(from, to); cut.streams && !was {
 		s.history.fault("cut", from)
 	}
 	s.net.set(from, to, cut)

@@ -259,10 +259,10 @@ var simFaults = []simFault{
 		return c.Heal
 	}},
 	{"the network is bad", 0, func(c *testcluster.Cluster, r *rand.Rand) func() {
-		c.Sim().Weather(testcluster.Weather{
+		c.Sim().Weather(testcluster.SimWeather{
 			Delay: time.Duration(1+r.IntN(100)) * time.Millisecond, Loss: 0.1 * r.Float64(), Reset: 0.01 * r.Float64(),
 		})
-		return func() { c.Sim().Weather(testcluster.Weather{}) }
+		return func() { c.Sim().Weather(testcluster.SimWeather{}) }
 	}},
 	{"leadership is handed over", 0, func(c *testcluster.Cluster, _ *rand.Rand) func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -39,15 +39,15 @@ type simNet struct {
 
 	mu        sync.Mutex // protects the fields below; never held while waiting
 	rng       *rand.Rand
-	weather   Weather
+	weather   SimWeather
 	listeners map[string]*simListener
 	gossips   map[string]*simGossip
 	ports     int
 	lives     map[int]*simLife // the newest of each machine
 }
 
-// Weather is how good the network is. The zero value is a good one.
-type Weather struct {
+// SimWeather is how good the network is. The zero value is a good one.
+type SimWeather struct {
 	Delay time.Duration // at most, for each segment and packet; 0: 1 ms
 	Loss  float64       // the part of segments that come late, and of packets that do not come
 	Reset float64       // the part of writes on which a connection breaks
@@ -60,7 +60,7 @@ func newSimNet(rng *rand.Rand) *simNet {
 	}
 }
 
-func (n *simNet) setWeather(w Weather) {
+func (n *simNet) setWeather(w SimWeather) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.weather = w

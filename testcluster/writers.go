@@ -149,16 +149,16 @@ func (w *Writers) Gaps(from, to time.Time) (all time.Duration, each []time.Durat
 	defer w.mu.Unlock()
 	var merged []time.Time
 	for _, acks := range w.acks {
-		each = append(each, longestGap(acks, from, to))
+		each = append(each, gapOf(acks, from, to))
 		merged = append(merged, acks...)
 	}
 	slices.SortFunc(merged, time.Time.Compare)
-	return longestGap(merged, from, to), each
+	return gapOf(merged, from, to), each
 }
 
-// longestGap of sorted times. What lies before and after the bounds counts as
+// gapOf is the longest gap of sorted times. What lies before and after the bounds counts as
 // far as it reaches into them.
-func longestGap(times []time.Time, from, to time.Time) time.Duration {
+func gapOf(times []time.Time, from, to time.Time) time.Duration {
 	last, longest := from, time.Duration(0)
 	for _, t := range times {
 		if t.After(from) && t.Before(to) {

@@ -57,6 +57,9 @@ func (t *tx) endEntry() error {
 
 func (t *tx) applyCommand(b []byte) (applied, error) {
 	d, err := decode(b)
+	if err != nil && storage.Planted(storage.BugSkipUnknown) {
+		return applied{}, nil
+	}
 	if err != nil {
 		return applied{}, err
 	}
@@ -64,7 +67,7 @@ func (t *tx) applyCommand(b []byte) (applied, error) {
 	// A request id is carried out once: what comes again gets the same answer.
 	if known, ok, err := read[storedResult](t, requestKey(d.header.ID)); err != nil {
 		return a, err
-	} else if ok {
+	} else if ok && !storage.Planted(storage.BugNoRequestIDs) {
 		a.result, err = known.result()
 		return a, err
 	}
@@ -136,7 +139,7 @@ func idemKey(scope string, k [32]byte) []byte { return key(tableIdem).str(scope)
 // replay answers a client's Idempotency-Key that was used before.
 func (t *tx) replay(d decoded) (Result, bool, error) {
 	idem := d.header.Idem
-	if idem == nil {
+	if idem == nil || storage.Planted(storage.BugNoRequestIDs) {
 		return Result{}, false, nil
 	}
 	known, ok, err := read[storedResult](t, idemKey(idem.Scope, idem.Key))

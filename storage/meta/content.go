@@ -1,6 +1,8 @@
 package meta
 
 import (
+	"errors"
+
 	"ringbin/storage"
 )
 
@@ -132,6 +134,13 @@ func (t *tx) commitUpload(h Header, c CommitUpload) (UploadResult, error) {
 	if err := affordable(op, a, cost); err != nil {
 		return UploadResult{}, err
 	}
+	entry := Entry{ID: c.EntryID, Kind: kindUpload, AmountCents: cost, CID: &c.CID, Days: int64(days)}
+	if storage.Planted(storage.BugChargeFirst) {
+		if err := errors.Join(t.charge(&a, entry), t.putHolder(a)); err != nil {
+			return UploadResult{}, err
+		}
+		entry.AmountCents = 0
+	}
 	if !held {
 		if err := t.withinQuota(a, c.CID); err != nil {
 			return UploadResult{}, err
@@ -144,7 +153,6 @@ func (t *tx) commitUpload(h Header, c CommitUpload) (UploadResult, error) {
 	if !alive {
 		b.ContentType = c.ContentType
 	}
-	entry := Entry{ID: c.EntryID, Kind: kindUpload, AmountCents: cost, CID: &c.CID, Days: int64(days)}
 	if err := t.addReference(&a, c.CID, b, known, heldRef(held, old), next, entry); err != nil {
 		return UploadResult{}, err
 	}

@@ -224,6 +224,11 @@ func (p *pass) check(cid storage.CID) error {
 func (p *pass) find(cid storage.CID) (storage.BlobInfo, bool, error) {
 	for {
 		for len(p.held) > 0 && p.held[0].CID.Compare(cid) < 0 {
+			if storage.Planted(storage.BugDeleteByAbsence) {
+				if _, err := p.r.o.Owner.store.Erase(p.held[0].CID, ^uint64(0)); err != nil {
+					return storage.BlobInfo{}, false, err
+				}
+			}
 			p.held = p.held[1:]
 		}
 		if len(p.held) > 0 {

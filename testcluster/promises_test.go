@@ -1,0 +1,280 @@
+package testcluster_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ringbin/storage"
+	"ringbin/testcluster"
+)
+
+// onlyInChaos skips what takes too long for every run: `make chaos` has it.
+func onlyInChaos(t *testing.T) {
+	t.Helper()
+	if os.Getenv("RINGBIN_CHAOS_TIME") == "" {
+		t.Skip("takes longer: make chaos runs it")
+	}
+}
+
+// eventually waits until a condition over several nodes holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for until := time.Now().Add(45 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("no %s within 45 s", what)
+		}
+	}
+}
+
+func report(t *testing.T, c *testcluster.Cluster, w *testcluster.Workload, seed uint64) {
+	t.Helper()
+	var rep testcluster.Report
+	c.Finish(w, testcluster.Chaos{Seed: seed}, &rep)
+	rep.Seconds = w.Elapsed().Seconds()
+	rep.Print(t.Output())
+}
+
+// TestStrongReadsWhileLeadershipFlaps: a new leader knows of what its
+// predecessor acknowledged before it answers (I4). The network is slow, so that
+// it learns late.
+func TestStrongReadsWhileLeadershipFlaps(t *testing.T) {
+	const handOvers = 12
+	seed := seedOf(t)
+	t.Logf("seed %d", seed)
+	c := testcluster.Start(t, 3, chaosOptions)
+	w := c.StartWorkload(4, seed)
+	for i := range c.Len() {
+		c.SetWeatherOf(i, testcluster.Weather{Delay: 30 * time.Millisecond})
+	}
+	for range handOvers {
+		w.More(3)
+		c.HandOver()
+	}
+	report(t, c, w, seed)
+}
+
+// TestNewLeaderKnowsAll: the leader is cut off in the moment in which it has
+// acknowledged something, and before others know that it is committed. Whoever
+// leads next answers no strong read without it (I4).
+func TestNewLeaderKnowsAll(t *testing.T) {
+	const rounds, readers = 3, 4
+	c := testcluster.Start(t, 3, testcluster.Options{})
+	id, key := c.Account(1000)
+	cents := int64(1000)
+	for round := range rounds {
+		c.WaitConverged()
+		leader := c.WaitLeader()
+		for i := range c.Len() {
+			c.SetWeatherOf(i, testcluster.Weather{Delay: 60 * time.Millisecond})
+		}
+		a, err := c.Operator(leader).Do(http.MethodPost, "/api/admin/accounts/"+id+"/deposit", nil,
+			strings.NewReader(fmt.Sprintf(`{"amount_cents":1,"reference":"%s %d"}`, id, round)))
+		c.Isolate(leader)
+		if err != nil || a.Status != http.StatusOK {
+			t.Fatalf("deposit: %v %d %s", err, a.Status, a.Body)
+		}
+		cents++
+		var g errgroup.Group
+		for i := range c.Len() * readers {
+			if i%c.Len() == leader {
+				continue
+			}
+			g.Go(func() error {
+				got, err := c.Client(i%c.Len(), key).Balance()
+				for until := time.Now().Add(30 * time.Second); err != nil && time.Now().Before(until); {
+					got, err = c.Client(i%c.Len(), key).Balance()
+				}
+				if err == nil && got != cents {
+					err = fmt.Errorf("I4: node %d tells a balance of %d, and %d was acknowledged", i%c.Len(), got, cents)
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		c.Heal()
+		c.WaitReady()
+	}
+	c.ForgetAccount(key)
+}
+
+// TestOneCopyIsNotEnough: while two of three owners can't write, nothing is
+// acknowledged; what is can lose any one disk (I1).
+func TestOneCopyIsNotEnough(t *testing.T) {
+	c := testcluster.Start(t, 3, chaosOptions)
+	_, key := c.Account(1000)
+	b := content(1, 5000)
+	r := rand.New(rand.NewPCG(1, 1))
+	c.WaitConverged()
+	c.Disk(1).Set(testcluster.Trouble{Stalled: true})
+	c.Disk(2).Set(testcluster.Trouble{Stalled: true})
+	cl := c.Client(0, key)
+	cl.Patience = 2 * time.Second
+	if _, _, err := cl.PutAs("once", b, 30); err == nil {
+		t.Error("I1: acknowledged with one copy")
+	}
+	c.LosePower(0, r, 1, 2)
+	c.Restart(1)
+	c.Restart(2)
+	c.WaitReady()
+	if _, err := c.PutUntil(t.Context(), 0, key, b, 30); err != nil {
+		t.Fatal(err)
+	}
+	c.WipeBlobs(0)
+	for _, i := range []int{1, 2} {
+		if _, err := c.Client(i, "").Get(storage.SumCID(b)); err != nil {
+			t.Errorf("I1: one of three disks is lost, and node %d can't serve: %v", i, err)
+		}
+	}
+}
+
+// TestPowerLossOfAll: what was acknowledged is there when all nodes have lost
+// power at once, with nothing of what they had not synced (I1, I3).
+func TestPowerLossOfAll(t *testing.T) {
+	c := testcluster.Start(t, 3, chaosOptions)
+	_, key := c.Account(1_000_000)
+	r := rand.New(rand.NewPCG(1, 2))
+	var cids []storage.CID
+	put := func(from, n int) {
+		for i := from; i < from+n; i++ {
+			cids = append(cids, storage.SumCID(content(uint64(i), 100+i)))
+			if _, err := c.PutUntil(t.Context(), i, key, content(uint64(i), 100+i), 30); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put(0, 10)
+	for i := range c.Len() { // the metadata is flushed up to here
+		c.Kill(i)
+		c.Restart(i)
+		c.WaitReady()
+	}
+	for _, unsynced := range []int{0, 50} {
+		put(10+unsynced, 20)
+		c.LosePower(unsynced, r, 0, 1, 2)
+		for i := range c.Len() {
+			c.Restart(i)
+		}
+		c.WaitReady()
+		for i, cid := range cids {
+			if _, err := c.Client(i%3, "").Get(cid); err != nil {
+				t.Fatalf("I1: acknowledged before the power loss, %s: %v", cid, err)
+			}
+		}
+	}
+}
+
+// TestRefusedIsFree: what an account has no room for costs nothing (I7).
+func TestRefusedIsFree(t *testing.T) {
+	c := testcluster.Start(t, 1, testcluster.Options{})
+	account, key := c.Account(1000)
+	a, err := c.Operator(0).Do(http.MethodPatch, "/api/admin/accounts/"+account, nil, bytes.NewReader([]byte(`{"quota_bytes":1000}`)))
+	if err != nil || a.Status != http.StatusOK {
+		t.Fatalf("%v %d %s", err, a.Status, a.Body)
+	}
+	if _, a, err := c.Client(0, key).Put(content(1, 5000), 30); err == nil || a.Status != http.StatusInsufficientStorage {
+		t.Fatalf("an upload above the quota: %v %d %s", err, a.Status, a.Body)
+	}
+	if got, err := c.Client(0, key).Balance(); err != nil || got != 1000 {
+		t.Errorf("I7: a refused upload left %d cents of 1000 (%v)", got, err)
+	}
+}
+
+// TestRetriesChargeOnce: clients that hang up and ask again elsewhere pay once (I8).
+func TestRetriesChargeOnce(t *testing.T) {
+	onlyInChaos(t)
+	seed := seedOf(t)
+	c := testcluster.Start(t, 3, chaosOptions)
+	w := c.StartWorkload(6, seed)
+	w.More(150)
+	report(t, c, w, seed)
+	if w.Retried.Load() == 0 {
+		t.Error("nobody had to ask again")
+	}
+}
+
+// TestExpiry: one wrong clock makes nothing expire, and when it is time, no
+// node serves what has expired, swept or not (I14).
+func TestExpiry(t *testing.T) {
+	onlyInChaos(t)
+	const month = 31 * 24 * time.Hour
+	c := testcluster.Start(t, 3, chaosOptions)
+	_, key := c.Account(1000)
+	b := content(1, 5000)
+	cid := storage.SumCID(b)
+	if _, _, err := c.Client(0, key).Put(b, 30); err != nil {
+		t.Fatal(err)
+	}
+	c.WaitConverged()
+	wrong := (c.WaitLeader() + 1) % 3
+	c.SetClock(wrong, month)
+	for range 50 {
+		if _, err := c.Client(wrong, "").Get(cid); err != nil {
+			t.Fatalf("one clock is wrong, and its node serves no more: %v", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	for i := range 3 {
+		c.SetClock(i, month)
+	}
+	until := time.Now().Add(29 * 24 * time.Hour).UnixMilli()
+	eventually(t, "time that went on", func() bool {
+		_, _ = c.Client(0, key).Balance()
+		_, _, _ = c.Client(1, key).Put(content(2, 100), 30)
+		return c.Node(0).Now() > until && c.Node(1).Now() > until && c.Node(2).Now() > until
+	})
+	eventually(t, "expiry", func() bool {
+		var errs []error
+		for i := range 3 {
+			a, err := c.Client(i, "").Do(http.MethodGet, "/api/content/"+cid.String(), nil, nil)
+			if err != nil || a.Status != http.StatusNotFound {
+				errs = append(errs, fmt.Errorf("node %d: %d", i, a.Status))
+			}
+		}
+		return errors.Join(errs...) == nil
+	})
+}
+
+// TestGossipPlacesNothing: a node that gossip calls dead, and that Raft hears,
+// keeps its place in the ring; the other way round, too (I11).
+func TestGossipPlacesNothing(t *testing.T) {
+	onlyInChaos(t)
+	c := testcluster.Start(t, 3, chaosOptions)
+	_, key := c.Account(1000)
+	if _, _, err := c.Client(0, key).Put(content(1, 5000), 30); err != nil {
+		t.Fatal(err)
+	}
+	c.WaitConverged()
+	before, _ := c.Node(0).Rings()
+	lonely := (c.WaitLeader() + 1) % 3
+	c.CutGossip(lonely)
+	eventually(t, "death by gossip", func() bool {
+		for i := range 3 {
+			if i != lonely && c.Node(i).GossipAlive(c.ID(lonely)) {
+				return false
+			}
+		}
+		return true
+	})
+	for i := range 20 { // the leader looks at its ring at each of them, and each second
+		if _, _, err := c.Client(i%3, key).Put(content(uint64(10+i), 500), 30); err != nil {
+			t.Errorf("an upload while gossip calls a node dead: %v", err)
+		}
+		time.Sleep(150 * time.Millisecond)
+	}
+	cur, next := c.Node(0).Rings()
+	if next != nil || cur.Version != before.Version {
+		t.Errorf("I11: gossip changed the ring")
+	}
+	c.Heal()
+}

@@ -1,0 +1,150 @@
+//go:build teeth
+
+package testcluster_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"ringbin/storage"
+)
+
+// tooth is a planted mistake and what catches it.
+type tooth struct {
+	bug  storage.Bug
+	pkg  string // whose tests; "": those of whole clusters
+	test string // their name
+	says string // what the failing test has to say: another failure proves nothing
+	form string // what kind of test it is, for the table
+}
+
+// seedsMost is in how many seeds a mistake must be caught.
+const seedsMost = 10
+
+// toothTime bounds one run.
+const toothTime = 3 * time.Minute
+
+const (
+	formCluster = "cluster in one process"
+	formStore   = "power loss at each write of one store"
+	formFSM     = "metadata alone"
+)
+
+var teeth = []tooth{
+	{storage.BugNoRequestIDs, "", "TestRetriesChargeOnce", `I8|I4`, formCluster},
+	{storage.BugStaleLeaderRead, "", "TestNewLeaderKnowsAll", `I4: node`, formCluster},
+	{storage.BugNoBarrier, "", "TestNewLeaderKnowsAll", `I4: node`, formCluster},
+	{storage.BugReceiptUnsynced, "", "TestPowerLossOfAll", `I1: acknowledged`, formCluster},
+	{storage.BugReceiptUnsynced, "storage", "TestPowerLossAtEveryWrite", `crash_test.go`, formStore},
+	{storage.BugOneCopy, "", "TestOneCopyIsNotEnough", `I1: `, formCluster},
+	{storage.BugSkipUnknown, "storage/meta", "TestHalts", `TestHalts`, formFSM},
+	{storage.BugRingFromGossip, "", "TestGossipPlacesNothing", `I11: gossip`, formCluster},
+	{storage.BugDeleteByAbsence, "", "TestPowerLossOfAll", `I1: acknowledged`, formCluster},
+	{storage.BugChargeFirst, "", "TestRefusedIsFree", `I7: a refused`, formCluster},
+	{storage.BugExpiredServed, "", "TestExpiry", `no expiry within`, formCluster},
+}
+
+// pending are mistakes whose code, or whose test, is not there yet.
+var pending = []string{
+	"burn read twice: there is no burn-after-read yet",
+	string(storage.BugLogUnsynced) + ": the Raft log of this form is a real file, which loses nothing; needs virtual time",
+}
+
+// TestTeeth plants each mistake and shows that a test notices it, and that the
+// same tests pass without it. RINGBIN_TEETH names the mistakes to try.
+func TestTeeth(t *testing.T) {
+	if storage.Planted("") == false {
+		t.Skip("a run of somebody's with a mistake planted")
+	}
+	bins := map[string]string{}
+	var table strings.Builder
+	out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "mistake\tcaught by\tkind of test\tseeds\tit said")
+	healthy := map[string]bool{}
+	for _, too := range teeth {
+		if only := os.Getenv("RINGBIN_TEETH"); only != "" && !strings.Contains(","+only+",", ","+string(too.bug)+",") {
+			continue
+		}
+		bin := binOf(t, bins, too.pkg)
+		if key := too.pkg + too.test; !healthy[key] {
+			if said, caught := bite(t, bin, tooth{test: too.test, pkg: too.pkg, says: "FAIL"}, 1); caught {
+				t.Errorf("%s fails without a mistake:\n%s", too.test, said)
+				continue
+			}
+			healthy[key] = true
+		}
+		seeds, said := 0, ""
+		for caught := false; !caught && seeds < seedsMost; {
+			seeds++
+			said, caught = bite(t, bin, too, uint64(seeds))
+		}
+		if said == "" {
+			t.Errorf("%s was not caught by %s in %d seeds", too.bug, too.test, seeds)
+			fmt.Fprintf(out, "%s\tNOTHING: %s\t%s\t%d\t\n", too.bug, too.test, too.form, seeds)
+			continue
+		}
+		t.Logf("%s: caught by %s in %d seeds: %s", too.bug, too.test, seeds, said)
+		fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%s\n", too.bug, too.test, too.form, seeds, said)
+	}
+	for _, p := range pending {
+		fmt.Fprintf(out, "pending: %s\n", p)
+	}
+	_ = out.Flush() // to memory
+	fmt.Fprintf(t.Output(), "teeth:\n%s", table.String())
+}
+
+// binOf returns the tests of a package, built with the mistakes.
+func binOf(t *testing.T, bins map[string]string, pkg string) string {
+	t.Helper()
+	if pkg == "" {
+		return os.Args[0]
+	}
+	if bins[pkg] == "" {
+		bins[pkg] = filepath.Join(t.TempDir(), filepath.Base(pkg)+".test")
+		cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "hashicorpmetrics teeth", "-o", bins[pkg], "ringbin/"+pkg)
+		if b, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+	}
+	return bins[pkg]
+}
+
+// bite runs a test with a mistake, and returns the line that shows that it was
+// noticed.
+func bite(t *testing.T, bin string, too tooth, seed uint64) (said string, caught bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), toothTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, "-test.run", "^"+too.test+"$", "-test.v", "-test.timeout", toothTime.String())
+	cmd.Dir = "."
+	if too.pkg != "" {
+		cmd.Dir = filepath.Join("..", too.pkg)
+	}
+	cmd.Env = append(os.Environ(), "RINGBIN_PLANT="+string(too.bug), "RINGBIN_CHAOS_SEED="+strconv.FormatUint(seed, 10), "RINGBIN_CHAOS_TIME=1s", "RINGBIN_CHAOS_KEEP="+t.TempDir())
+	b, err := cmd.CombinedOutput()
+	if err == nil {
+		return "", false
+	}
+	says := regexp.MustCompile(too.says)
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if says.MatchString(line) && !strings.Contains(line, "=== RUN") {
+			if too.says == "FAIL" {
+				return string(b), true
+			}
+			const most = 110
+			line = strings.TrimSpace(line)
+			return line[:min(len(line), most)], true
+		}
+	}
+	t.Logf("%s failed by something else with %s planted:\n%s", too.test, too.bug, b)
+	return "", false
+}
