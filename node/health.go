@@ -101,6 +101,11 @@ func (h *healthWatch) look(ctx context.Context) {
 	for _, a := range answers {
 		if a.Err == nil {
 			statuses[a.ID] = a.Value
+			if a.Value.Removed {
+				// Ids are not reused, and nothing brings one back (I15): one peer's
+				// word is enough. This node was away when it happened.
+				n.fail("removed from the cluster", errRemoved)
+			}
 		}
 	}
 	n.compareStates(statuses)

@@ -138,10 +138,12 @@ type Status struct {
 
 	// What is left to fetch for a ring change, and what was fetched from others
 	// since the start, for ring changes and repair.
-	MoveBlobs   int64 `cbor:"40,keyasint,omitempty"`
-	MoveBytes   int64 `cbor:"41,keyasint,omitempty"`
-	PulledBlobs int64 `cbor:"42,keyasint,omitempty"`
-	PulledBytes int64 `cbor:"43,keyasint,omitempty"`
+	MoveBlobs   int64  `cbor:"40,keyasint,omitempty"`
+	MoveBytes   int64  `cbor:"41,keyasint,omitempty"`
+	PulledBlobs int64  `cbor:"42,keyasint,omitempty"`
+	PulledBytes int64  `cbor:"43,keyasint,omitempty"`
+	Epoch       uint64 `cbor:"55,keyasint,omitempty"` // of the cluster's history, as it knows it
+	Removed     bool   `cbor:"56,keyasint,omitempty"` // it knows that whoever asks was removed
 }
 
 // held is an answer that there may be none of.
