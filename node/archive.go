@@ -206,7 +206,7 @@ func (b *backup) run(ctx context.Context) error {
 	if err := b.publish(); err != nil {
 		return storage.E(op, storage.KindInternal, err)
 	}
-	if b.o.Prune {
+	if b.o.Prune && len(b.report.Missing) == 0 { // an older backup may have what is missing
 		return b.prune(ctx)
 	}
 	return nil
