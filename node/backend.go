@@ -199,6 +199,10 @@ func (n *Node) status() peer.Status {
 	if index, hash, err := n.fsm.StateHash(); err == nil {
 		st.StateIndex, st.StateHash = index, hash
 	}
+	st.BallastOut, st.DiskSlow = n.ballast.isOut(), n.slow.lately()
+	if raft, ok := n.raft(); ok {
+		st.LogEntries = raft.LogEntries()
+	}
 	if e, err := n.fsm.Epoch(); err == nil {
 		st.Epoch = e.Number
 	}

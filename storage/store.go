@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -41,6 +42,9 @@ type StoreOptions struct {
 	// OnFatal is told when Pebble can't go on (a failed WAL write). The
 	// goroutine that met it panics afterwards: nothing may be acknowledged.
 	OnFatal func(error)
+	// OnDiskSlow is told of each operation of the file system that takes very
+	// long. It must not block. It may be nil.
+	OnDiskSlow func(took time.Duration)
 	// ReadOnly opens a store that is there and changes nothing in it: what fails
 	// a check is not quarantined, and Stats stay empty.
 	ReadOnly bool
@@ -98,7 +102,7 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 		s.sync = pebble.NoSync
 	}
 	s.staging = s.fs.PathJoin(dir, storeStagingDir)
-	s.space = spaceWatch{fs: o.FS, dir: dir, floor: o.FreeFloorBytes}
+	s.space.fs, s.space.dir, s.space.floor = o.FS, dir, o.FreeFloorBytes
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	s.dbOpts = s.pebbleOptions(cache)
@@ -180,7 +184,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		o.Levels[i].IndexBlockSize = indexBytes
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
-	log := PebbleLog{Logger: s.logger, Fatal: s.opts.OnFatal}
+	log := PebbleLog{Logger: s.logger, Fatal: s.opts.OnFatal, Slow: s.opts.OnDiskSlow}
 	o.Logger = log
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: log.BackgroundError,

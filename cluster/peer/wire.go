@@ -138,12 +138,18 @@ type Status struct {
 
 	// What is left to fetch for a ring change, and what was fetched from others
 	// since the start, for ring changes and repair.
-	MoveBlobs   int64  `cbor:"40,keyasint,omitempty"`
-	MoveBytes   int64  `cbor:"41,keyasint,omitempty"`
-	PulledBlobs int64  `cbor:"42,keyasint,omitempty"`
-	PulledBytes int64  `cbor:"43,keyasint,omitempty"`
-	Epoch       uint64 `cbor:"55,keyasint,omitempty"` // of the cluster's history, as it knows it
-	Removed     bool   `cbor:"56,keyasint,omitempty"` // it knows that whoever asks was removed
+	MoveBlobs   int64 `cbor:"40,keyasint,omitempty"`
+	MoveBytes   int64 `cbor:"41,keyasint,omitempty"`
+	PulledBlobs int64 `cbor:"42,keyasint,omitempty"`
+	PulledBytes int64 `cbor:"43,keyasint,omitempty"`
+
+	// Margins of this node, for the health of all.
+	BallastOut bool   `cbor:"57,keyasint,omitempty"` // its disk was full, and has no room yet for the ballast
+	DiskSlow   int64  `cbor:"58,keyasint,omitempty"` // slow operations of its disk in the last minute
+	LogEntries uint64 `cbor:"59,keyasint,omitempty"` // entries in its Raft log
+
+	Epoch   uint64 `cbor:"55,keyasint,omitempty"` // of the cluster's history, as it knows it
+	Removed bool   `cbor:"56,keyasint,omitempty"` // it knows that whoever asks was removed
 }
 
 // held is an answer that there may be none of.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -35,6 +36,8 @@ type Options struct {
 	// it, and with nil after a restore: then anything may have been. It must not
 	// block. It may be nil.
 	OnCondemned func([]storage.CID)
+	// OnDiskSlow is storage.StoreOptions's.
+	OnDiskSlow func(took time.Duration)
 	// ReadOnly opens metadata that is there, to be looked at: nothing is applied.
 	ReadOnly bool
 }
@@ -137,7 +140,7 @@ func (f *FSM) openDB(name string) (*pebble.DB, error) {
 	}
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
-	log := storage.PebbleLog{Logger: f.opts.Logger, Fatal: f.opts.OnHalt}
+	log := storage.PebbleLog{Logger: f.opts.Logger, Fatal: f.opts.OnHalt, Slow: f.opts.OnDiskSlow}
 	o := &pebble.Options{
 		FS: storage.OrderedFS(f.fs), Cache: cache, FormatMajorVersion: metaFormat, MemTableSize: memTable, L0CompactionThreshold: 4,
 		Logger: log, ReadOnly: f.opts.ReadOnly,
