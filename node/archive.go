@@ -319,7 +319,7 @@ func (b *backup) takeBlob(ctx context.Context, cid storage.CID) error {
 		switch {
 		case err == nil:
 		case storage.KindOf(err) == storage.KindNotFound:
-			b.logger.Error("content has no copy that can be read", "cid", cid.String(), "err", err)
+			b.logger.Warn("content has no copy that can be read", "cid", cid.String(), "err", err)
 			missing = true
 		default:
 			return err
