@@ -354,7 +354,7 @@ func (b *backup) fetch(ctx context.Context, cid storage.CID, path string) error 
 	for range fetchTriesMax {
 		body, err := b.o.Source.Blob(ctx, cid)
 		if err != nil {
-			return err //nolint:wrapcheck // it says what was asked for
+			return err
 		}
 		tmp := b.join(archiveTmp, cid.String())
 		read := &sourceErrors{r: body}
@@ -438,7 +438,7 @@ func (b *backup) prune(ctx context.Context) error {
 	}
 	remove := func(path string) error {
 		b.report.Pruned++
-		return os.Remove(path) //nolint:wrapcheck // wrapped below
+		return os.Remove(path)
 	}
 	err = eachFile(ctx, b.join(snapshotsDir), func(path string) error {
 		if keep[path] {
@@ -467,12 +467,16 @@ func (b *backup) prune(ctx context.Context) error {
 
 // eachFile goes through the regular files below a directory.
 func eachFile(ctx context.Context, dir string, each func(path string) error) error {
-	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		if err != nil || ctx.Err() != nil || !e.Type().IsRegular() {
 			return errors.Join(err, ctx.Err())
 		}
 		return each(path)
 	})
+	if err != nil {
+		return fmt.Errorf("go through %s: %w", dir, err)
+	}
+	return nil
 }
 
 // checkFile hashes a file of the backup.
@@ -557,7 +561,7 @@ func (a *archive) open(ctx context.Context, index uint64, r *VerifyReport) (*met
 	fsm, err := openSnapshot(a.join(archiveTmp, "state"), file, a.logger)
 	if err != nil {
 		r.problem("snapshot %s: %v", m.Snapshot, err)
-		return nil, nil //nolint:nilnil,nilerr // the problem is noted
+		return nil, nil //nolint:nilnil // the problem is noted
 	}
 	is := describe(fsm)
 	if is.Index != m.Index || is.StateHash != m.StateHash || is.Counts != m.Counts {
@@ -577,5 +581,5 @@ func sumFile(path string) (sum string, size int64, err error) {
 	defer func() { _ = f.Close() }() // it was only read
 	h := sha256.New()
 	size, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), size, err //nolint:wrapcheck // the path is in it
+	return hex.EncodeToString(h.Sum(nil)), size, err
 }

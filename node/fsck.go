@@ -159,7 +159,7 @@ func (f *fsck) blobs(ctx context.Context, fsm *meta.FSM) error {
 	if !f.d.exists(blobsDir) {
 		return nil
 	}
-	store, err := storage.OpenStore(f.d.join(blobsDir), storage.StoreOptions{
+	store, err := storage.OpenStore(f.d.join(blobsDir), storage.StoreOptions{ //nolint:contextcheck // a store outlives the call that opens it
 		FS: vfs.Default, Logger: f.o.Logger, ReadOnly: true, FreeFloorBytes: -1,
 		OnFatal: func(err error) { f.say("blob store: %v", err) },
 	})

@@ -188,7 +188,7 @@ func (r *recovery) countLost(ctx context.Context) error {
 	var store *storage.Store
 	if !rep.BlobsBlank {
 		var err error
-		if store, err = openStoreOffline(r.d.join(blobsDir), r.o.Logger); err != nil {
+		if store, err = openStoreOffline(r.d.join(blobsDir), r.o.Logger); err != nil { //nolint:contextcheck // a store outlives the call that opens it
 			return err
 		}
 		defer func() { _ = store.Close() }() // it was only read

@@ -131,7 +131,7 @@ func (r *restore) fill(ctx context.Context, fsm *meta.FSM, self meta.Node) error
 }
 
 func (r *restore) fillBlobs(ctx context.Context, fsm *meta.FSM) error {
-	store, err := openStoreOffline(filepath.Join(r.dir, blobsDir), r.logger)
+	store, err := openStoreOffline(filepath.Join(r.dir, blobsDir), r.logger) //nolint:contextcheck // a store outlives the call that opens it
 	if err != nil {
 		return err
 	}
@@ -145,12 +145,8 @@ func (r *restore) fillBlob(ctx context.Context, store *storage.Store, cid storag
 	if err == nil {
 		_, err = store.Put(ctx, cid, f, mark) // it hashes
 		_ = f.Close()                         // it was only read
-		switch storage.KindOf(err) {
-		case storage.KindFull, storage.KindInternal:
-			if err != nil {
-				return err
-			}
-		default: // other bytes than its name says
+		if kind := storage.KindOf(err); err != nil && (kind == storage.KindFull || kind == storage.KindInternal) {
+			return err // of this machine's disk; all else is of the file
 		}
 	}
 	if err != nil {

@@ -38,7 +38,7 @@ func (s *source) get(path string) (testcluster.Answer, error) {
 }
 
 func (s *source) Snapshot(context.Context) (io.ReadCloser, string, error) {
-	a, err := s.get("/api/admin/backup/snapshot")
+	a, err := s.get("/api/admin/backup/snapshot") //nolint:contextcheck // each request has its own time
 	return io.NopCloser(bytes.NewReader(a.Body)), a.Header.Get("X-Cluster-Id"), err
 }
 
@@ -46,7 +46,7 @@ func (s *source) Blob(_ context.Context, cid storage.CID) (io.ReadCloser, error)
 	if s.stop > 0 && s.asked.Load() > s.stop {
 		return nil, storage.E("test", storage.KindInternal, errStopped)
 	}
-	a, err := s.get("/api/admin/backup/blobs/" + cid.String())
+	a, err := s.get("/api/admin/backup/blobs/" + cid.String()) //nolint:contextcheck // each request has its own time
 	return io.NopCloser(bytes.NewReader(a.Body)), err
 }
 

@@ -54,14 +54,17 @@ func TestFsck(t *testing.T) {
 		want []string
 	}{
 		"a flipped byte in content": {
-			func(t *testing.T, dir string) { flip(t, dir, "blobs", content(3, 3_000_000)[1_000_000:1_000_064]) },
+			func(t *testing.T, dir string) {
+				t.Helper()
+				flip(t, dir, "blobs", content(3, 3_000_000)[1_000_000:1_000_064])
+			},
 			[]string{"blob " + cids[3].String()},
 		},
 		"a missing log entry":           {dropEntry, []string{"raft log: entry"}},
 		"a flipped byte in an entry":    {damageEntry, []string{"fails its checksum"}},
-		"no metadata":                   {func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "meta")) }, []string{"meta/ is missing"}},
-		"no node.json that can be read": {func(t *testing.T, dir string) { rewrite(t, filepath.Join(dir, "node.json"), []byte("{")) }, []string{"node.json"}},
-		"a log that is cut to nothing":  {func(t *testing.T, dir string) { rewrite(t, filepath.Join(dir, "raft", "raft.db"), nil) }, []string{"raft log"}},
+		"no metadata":                   {func(t *testing.T, dir string) { t.Helper(); remove(t, filepath.Join(dir, "meta")) }, []string{"meta/ is missing"}},
+		"no node.json that can be read": {func(t *testing.T, dir string) { t.Helper(); rewrite(t, filepath.Join(dir, "node.json"), []byte("{")) }, []string{"node.json"}},
+		"a log that is cut to nothing":  {func(t *testing.T, dir string) { t.Helper(); rewrite(t, filepath.Join(dir, "raft", "raft.db"), nil) }, []string{"raft log"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "copy")
@@ -140,7 +143,7 @@ func entry(t *testing.T, dir string, change func(logs *bbolt.Bucket, key, value 
 		logs := tx.Bucket([]byte("logs"))
 		cur := logs.Cursor()
 		k, v := cur.Last()
-		for n := 0; n < 2; n++ {
+		for range 2 {
 			k, v = cur.Prev()
 		}
 		return change(logs, bytes.Clone(k), bytes.Clone(v))

@@ -28,7 +28,9 @@ type journalUpload struct {
 	acked *Upload // nil: the outcome is not known
 }
 
-func newJournal() *journal { return &journal{accounts: map[string]*journalAccount{}, excused: map[storage.CID]bool{}} }
+func newJournal() *journal {
+	return &journal{accounts: map[string]*journalAccount{}, excused: map[storage.CID]bool{}}
+}
 
 func (j *journal) account(id, key string, opening int64) {
 	j.mu.Lock()
