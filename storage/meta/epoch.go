@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -60,7 +59,7 @@ func (t *tx) newEpoch(_ Header, c NewEpoch) (Epoch, error) {
 			return Epoch{}, err
 		}
 	}
-	if err := errors.Join(t.del(single(singleNextRing)), t.del(single(singleSynced))); err != nil {
+	if err := t.endRingChanges(); err != nil {
 		return Epoch{}, err
 	}
 	if err := write(t, nodeKey(c.Node.ID), c.Node); err != nil {
@@ -78,6 +77,29 @@ func (t *tx) newEpoch(_ Header, c NewEpoch) (Epoch, error) {
 		return Epoch{}, err
 	}
 	return e, t.reload()
+}
+
+// endRingChanges drops all that was under way among members that are gone.
+func (t *tx) endRingChanges() error {
+	var gone [][]byte
+	for _, table := range []byte{tableSynced, tableDraining, tableReplacing} {
+		err := scan(t.b, []byte{table}, func(k, _ []byte) (bool, error) {
+			gone = append(gone, append([]byte(nil), k...))
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{singleNextRing, singleSynced, singleRingNote} {
+		gone = append(gone, single(name))
+	}
+	for _, k := range gone {
+		if err := t.del(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tx) checkEpoch(c NewEpoch) error {
@@ -114,15 +136,6 @@ func (f *FSM) Epoch() (e Epoch, err error) {
 		return err
 	})
 	return e, err
-}
-
-// Removed reports whether a node was taken out for ever.
-func (f *FSM) Removed(id storage.NodeID) (gone bool, err error) {
-	err = f.view("Removed", func(r pebble.Reader) error {
-		_, gone, err = lookUp[int64](r, key(tableRemoved).str(string(id)))
-		return err
-	})
-	return gone, err
 }
 
 // CopyTo writes the state as it is into a directory of its own, from which
