@@ -160,7 +160,7 @@ func (c *logCheck) snapshots() {
 		if strings.HasSuffix(dir, ".tmp") {
 			continue // one that was being made
 		}
-		index, err := checkSnapshot(dir)
+		index, err := checkSnapshotDir(dir)
 		if err != nil {
 			c.say("snapshot %s: %v", filepath.Base(dir), err)
 			continue
@@ -169,8 +169,8 @@ func (c *logCheck) snapshots() {
 	}
 }
 
-// checkSnapshot holds a snapshot against the checksum beside it.
-func checkSnapshot(dir string) (index uint64, err error) {
+// checkSnapshotDir holds a snapshot against the checksum beside it.
+func checkSnapshotDir(dir string) (index uint64, err error) {
 	var m struct {
 		Index uint64
 		Size  int64
@@ -181,11 +181,11 @@ func checkSnapshot(dir string) (index uint64, err error) {
 		err = json.Unmarshal(b, &m)
 	}
 	if err != nil {
-		return 0, storage.E("cluster.checkSnapshot", storage.KindCorrupt, err)
+		return 0, storage.E("cluster.checkSnapshotDir", storage.KindCorrupt, err)
 	}
 	f, err := os.Open(filepath.Join(dir, "state.bin"))
 	if err != nil {
-		return 0, storage.E("cluster.checkSnapshot", storage.KindCorrupt, err)
+		return 0, storage.E("cluster.checkSnapshotDir", storage.KindCorrupt, err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	h := crc64.New(crc64.MakeTable(crc64.ECMA))
@@ -194,7 +194,7 @@ func checkSnapshot(dir string) (index uint64, err error) {
 		err = fmt.Errorf("%d bytes fail their checksum", n)
 	}
 	if err != nil {
-		return 0, storage.E("cluster.checkSnapshot", storage.KindCorrupt, err)
+		return 0, storage.E("cluster.checkSnapshotDir", storage.KindCorrupt, err)
 	}
 	return m.Index, nil
 }

@@ -41,7 +41,7 @@ func OpenOfflineLog(dir string, logger *slog.Logger) (*OfflineLog, error) {
 	if _, err := vfs.Default.Stat(filepath.Join(dir, raftFile)); err != nil {
 		return nil, storage.E(op, storage.KindNotFound, err)
 	}
-	r := &Raft{opts: Options{Dir: dir, Logger: logger}}
+	r := &Raft{opts: Options{FS: vfs.Default, Dir: dir, Log: LogBolt, Logger: logger}}
 	if err := r.openStores(); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
@@ -50,7 +50,7 @@ func OpenOfflineLog(dir string, logger *slog.Logger) (*OfflineLog, error) {
 
 // Close closes the log.
 func (l *OfflineLog) Close() error {
-	if err := l.r.bolt.Close(); err != nil {
+	if err := l.r.disk.Close(); err != nil {
 		return storage.E("cluster.OfflineLog.Close", storage.KindInternal, err)
 	}
 	return nil
@@ -75,7 +75,7 @@ func (l *OfflineLog) Replay(fsm raft.BatchingFSM, fsmIndex uint64) (LogEnd, erro
 	batch := make([]*raft.Log, 0, replayBatch)
 	for i := first; i != 0 && i <= end.Index; i++ {
 		var e raft.Log
-		if err := l.r.bolt.GetLog(i, &e); err != nil {
+		if err := l.r.disk.GetLog(i, &e); err != nil {
 			return LogEnd{}, storage.E(op, storage.KindCorrupt, fmt.Errorf("entry %d: %w", i, err))
 		}
 		if e.Type == raft.LogConfiguration {
@@ -99,11 +99,11 @@ func (l *OfflineLog) Replay(fsm raft.BatchingFSM, fsmIndex uint64) (LogEnd, erro
 
 // end returns the log's end and the index of its first entry, 0 for none.
 func (l *OfflineLog) end() (end LogEnd, first uint64, err error) {
-	first, err = l.r.bolt.FirstIndex()
+	first, err = l.r.disk.FirstIndex()
 	if err != nil {
 		return end, 0, fmt.Errorf("first index: %w", err)
 	}
-	last, err := l.r.bolt.LastIndex()
+	last, err := l.r.disk.LastIndex()
 	if err != nil {
 		return end, 0, fmt.Errorf("last index: %w", err)
 	}
@@ -119,7 +119,7 @@ func (l *OfflineLog) end() (end LogEnd, first uint64, err error) {
 		return end, 0, errNoEntries
 	case last > end.Index:
 		var e raft.Log
-		if err := l.r.bolt.GetLog(last, &e); err != nil {
+		if err := l.r.disk.GetLog(last, &e); err != nil {
 			return end, 0, fmt.Errorf("entry %d: %w", last, err)
 		}
 		end.Index, end.Term = last, e.Term
@@ -144,7 +144,7 @@ func (l *OfflineLog) GoOnAlone(id storage.NodeID, command []byte) (index uint64,
 	if err != nil {
 		return 0, storage.E(op, storage.KindInternal, err)
 	}
-	term, err := l.r.bolt.GetUint64(keyCurrentTerm)
+	term, err := l.r.disk.GetUint64(keyCurrentTerm)
 	if err != nil {
 		return 0, storage.E(op, storage.KindInternal, fmt.Errorf("read term: %w", err))
 	}
@@ -153,7 +153,7 @@ func (l *OfflineLog) GoOnAlone(id storage.NodeID, command []byte) (index uint64,
 		{Index: end.Index + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(onlyVoter(id)), AppendedAt: time.Now()},
 		{Index: end.Index + 2, Term: term, Type: raft.LogCommand, Data: command, AppendedAt: time.Now()},
 	}
-	if err := l.r.bolt.StoreLogs(entries); err != nil {
+	if err := l.r.disk.StoreLogs(entries); err != nil {
 		return 0, storage.E(op, storage.KindInternal, fmt.Errorf("write log: %w", err))
 	}
 	return end.Index + 2, nil
@@ -171,11 +171,11 @@ func FoundFrom(dir string, id storage.NodeID, index, term uint64, state raft.FSM
 	if err := storage.MkdirAllDurably(vfs.Default, dir); err != nil {
 		return storage.E(op, storage.KindInternal, err)
 	}
-	r := &Raft{opts: Options{Dir: dir, Logger: logger}}
+	r := &Raft{opts: Options{FS: vfs.Default, Dir: dir, Log: LogBolt, Logger: logger}}
 	if err := r.openStores(); err != nil {
 		return storage.E(op, storage.KindInternal, err)
 	}
-	if err := errors.Join(r.foundFrom(id, index, term, state), r.bolt.Close()); err != nil {
+	if err := errors.Join(r.foundFrom(id, index, term, state), r.disk.Close()); err != nil {
 		return storage.E(op, storage.KindInternal, err)
 	}
 	return nil
@@ -186,7 +186,7 @@ func (r *Raft) foundFrom(id storage.NodeID, index, term uint64, state raft.FSMSn
 	if r.hasState {
 		return errors.New("the directory is not blank")
 	}
-	if err := r.bolt.SetUint64(keyCurrentTerm, term); err != nil {
+	if err := r.disk.SetUint64(keyCurrentTerm, term); err != nil {
 		return fmt.Errorf("write term: %w", err)
 	}
 	sink, err := r.snaps.Create(raft.SnapshotVersionMax, index, term, onlyVoter(id), index, noTransport{})

@@ -281,7 +281,7 @@ func (r *Raft) ReadIndex() (uint64, error) {
 // LogEntries is how many entries the log holds: those since the last snapshot,
 // and some before it.
 func (r *Raft) LogEntries() uint64 {
-	first, err := r.bolt.FirstIndex()
+	first, err := r.disk.FirstIndex()
 	last := r.raft.LastIndex()
 	if err != nil || first == 0 || last < first {
 		return 0
