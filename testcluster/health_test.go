@@ -70,7 +70,8 @@ func TestHealthNamesWhatIsLost(t *testing.T) {
 		}
 	}
 	// The public port tells codes, the admin port all.
-	if codes := reasons(t, c, 0); !codes["node_down"] {
+	untilHealth(t, c, 1, "a node that is down", both)
+	if codes := reasons(t, c, 1); !codes["node_down"] {
 		t.Errorf("public codes: %v", codes)
 	}
 	// A second one down: no majority, not ready.
