@@ -56,7 +56,7 @@ func TestFsck(t *testing.T) {
 		"a flipped byte in content": {
 			func(t *testing.T, dir string) {
 				t.Helper()
-				flip(t, dir, "blobs", content(3, 3_000_000)[1_000_000:1_000_064])
+				flipWhere(t, dir, "blobs", content(3, 3_000_000)[1_000_000:1_000_064])
 			},
 			[]string{"blob " + cids[3].String()},
 		},
@@ -101,8 +101,8 @@ func digest(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// flip flips one bit of the only place in a database where some bytes lie.
-func flip(t *testing.T, dir, db string, where []byte) {
+// flipWhere flips one bit of the only place in a database where some bytes lie.
+func flipWhere(t *testing.T, dir, db string, where []byte) {
 	t.Helper()
 	found := 0
 	err := filepath.WalkDir(filepath.Join(dir, db), func(path string, e os.DirEntry, err error) error {

@@ -195,6 +195,7 @@ func (c *check) references() error {
 var refIndexNames = []string{"references by account", "references by upload", "references by expiry", "expiry"}
 
 func (c *check) blobs() error {
+	var dead, buried int64
 	err := each(c, tableBlobs, func(k []byte, b blobRecord) error {
 		cid, err := storage.CIDFromBinary(k[1:])
 		if err != nil {
@@ -205,15 +206,32 @@ func (c *check) blobs() error {
 		if got != b.References {
 			return c.say("%s counts %d references and has %d", cid, b.References, got)
 		}
-		if (b.DeadSince == 0) != (got > 0) {
+		switch {
+		case got == 0 && b.DeadSince == 0 && b.Condemned == 0:
+			return c.say("%s has no reference, and waits for nothing", cid)
+		case got > 0 && b.DeadSince != 0 && !b.Blocked:
 			return c.say("%s has %d references and is dead since %d", cid, got, b.DeadSince)
+		}
+		for _, q := range []struct {
+			table byte
+			since int64
+			count *int64
+			what  string
+		}{{tableDead, b.DeadSince, &dead, "the dead"}, {tableTombstones, b.Buried, &buried, "the tombstones"}} {
+			if q.since == 0 {
+				continue
+			}
+			*q.count++
+			if err := c.must(key(q.table).time(q.since).cid(cid), nil, "row of %s for %s", q.what, cid); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
 	for _, cid := range slices.SortedFunc(maps.Keys(c.refs), storage.CID.Compare) {
 		err = errors.Join(err, c.say("reference to %s, which the catalogue does not have", cid))
 	}
-	return err
+	return errors.Join(err, c.rowsAre(tableDead, dead, "the queue of the dead"), c.rowsAre(tableTombstones, buried, "the queue of tombstones"))
 }
 
 // entries checks the ledger with the audit's own rules, and its index by account.
