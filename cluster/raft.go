@@ -281,6 +281,17 @@ func (r *Raft) ReadIndex() (uint64, error) {
 	return 0, nil
 }
 
+// LogEntries is how many entries the log holds: those since the last snapshot,
+// and some before it.
+func (r *Raft) LogEntries() uint64 {
+	first, err := r.disk.FirstIndex()
+	last := r.raft.LastIndex()
+	if err != nil || first == 0 || last < first {
+		return 0
+	}
+	return last - first + 1
+}
+
 // Poke tells the followers at once that an index is committed, by an
 // AppendEntries without entries. Left alone they learn it with the next one,
 // up to CommitTimeout later.

@@ -126,7 +126,19 @@ func (b backend) Remove(ctx context.Context, id storage.NodeID) error {
 	return b.n.removeNode(ctx, id)
 }
 
-func (b backend) Status(context.Context) (peer.Status, error) { return b.n.status(), nil }
+// Status tells a peer how this node is, and whether it knows that the peer was
+// removed: one that was away when that was decided hears it here.
+func (b backend) Status(ctx context.Context) (peer.Status, error) {
+	st := b.n.status()
+	if id, ok := peer.Caller(ctx); ok {
+		gone, err := b.n.fsm.Removed(id)
+		if err != nil {
+			return st, err
+		}
+		st.Removed = gone
+	}
+	return st, nil
+}
 
 // Gone tells a node whether it was taken out. It is the one answer that a node
 // which is no member any more gets.
@@ -186,6 +198,13 @@ func (n *Node) status() peer.Status {
 	}
 	if index, hash, err := n.fsm.StateHash(); err == nil {
 		st.StateIndex, st.StateHash = index, hash
+	}
+	st.BallastOut, st.DiskSlow = n.ballast.isOut(), n.slow.lately()
+	if raft, ok := n.raft(); ok {
+		st.LogEntries = raft.LogEntries()
+	}
+	if e, err := n.fsm.Epoch(); err == nil {
+		st.Epoch = e.Number
 	}
 	check := n.fsm.Checkpoint()
 	st.CheckIndex, st.CheckHash = check.Index, check.Hash

@@ -46,6 +46,7 @@ type Config struct {
 	CacheBytes     int64         // block cache of the blob store; 0: its default
 	FreeFloorBytes int64         // below it uploads are refused; 0: max(5 %, 2 GiB); <0: off
 	RebalanceRate  int64         // bytes each second fetched for ring changes and repair; 0: no limit
+	BallastBytes   int64         // reserved on disk for when it is full; 0: none, <0: min(1 GiB, 1 %)
 	RaftMultiplier int           // stretches raft's timeouts on slow machines; 0 counts as 1
 	MaxStale       time.Duration // how old a key's state may be without a leader; 0: 2 s
 	CollectEvery   time.Duration // between passes that erase what nobody owns or refers to; 0: 10 minutes

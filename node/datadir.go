@@ -65,12 +65,9 @@ func openDataDir(fs vfs.FS, path string) (*dataDir, error) {
 	if err := storage.MkdirAllDurably(fs, path); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
-	lock, err := fs.Lock(fs.PathJoin(path, lockFile))
+	lock, err := lockDataDir(fs, path)
 	if err != nil {
-		return nil, &storage.Error{
-			Op: op, Kind: storage.KindConflict, Code: "data_dir_in_use",
-			Text: fmt.Sprintf("data directory %s is used by another process", path), Err: err,
-		}
+		return nil, err
 	}
 	d := &dataDir{fs: fs, path: path, lock: lock}
 	if err := d.load(); err != nil {
@@ -79,12 +76,32 @@ func openDataDir(fs vfs.FS, path string) (*dataDir, error) {
 	return d, nil
 }
 
+func lockDataDir(fs vfs.FS, path string) (io.Closer, error) {
+	lock, err := fs.Lock(fs.PathJoin(path, lockFile))
+	if err != nil {
+		return nil, &storage.Error{
+			Op: "node.lockDataDir", Kind: storage.KindConflict, Code: "data_dir_in_use",
+			Text: fmt.Sprintf("data directory %s is used by another process", path), Err: err,
+		}
+	}
+	return lock, nil
+}
+
 func (d *dataDir) load() error {
-	b, err := d.readFile(identityFile)
+	err := d.read()
 	if isNotExist(err) {
 		d.id = identityRecord{Format: dataFormat, Node: newNodeID(), Incarnation: 1}
 		return d.write()
 	}
+	if err != nil {
+		return err
+	}
+	return d.checkLosses()
+}
+
+// read reads the record that is there.
+func (d *dataDir) read() error {
+	b, err := d.readFile(identityFile)
 	if err != nil {
 		return err
 	}
@@ -94,7 +111,7 @@ func (d *dataDir) load() error {
 	if d.id.Format != dataFormat {
 		return storage.E("node.load", storage.KindConflict, fmt.Errorf("%s has format %d, this program knows %d", identityFile, d.id.Format, dataFormat))
 	}
-	return d.checkLosses()
+	return nil
 }
 
 // checkLosses notices directories that a member should have and does not: a
@@ -104,6 +121,11 @@ func (d *dataDir) checkLosses() error {
 		return nil
 	}
 	if !d.exists(raftDir) {
+		// Its metadata goes, too: what it has applied may be of an epoch that
+		// the cluster it joins knows nothing of.
+		if err := d.fs.RemoveAll(d.join(metaDir)); err != nil && !isNotExist(err) {
+			return storage.E("node.checkLosses", storage.KindInternal, err)
+		}
 		d.id = identityRecord{Format: dataFormat, Node: newNodeID(), Incarnation: 1, Peers: d.id.Peers}
 		return d.write()
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"ringbin/cluster"
 	"ringbin/cluster/peer"
 	"ringbin/storage"
 )
@@ -46,7 +47,15 @@ const (
 	reasonSkew        = "clock_skew"
 	reasonRingChange  = "ring_change" // copies are on their way to new owners
 	reasonDiverged    = "state_diverged"
+	reasonVoters      = "few_voters" // fewer members vote than should
+	reasonDiskSlow    = "disk_slow"
+	reasonBallast     = "ballast_out" // a disk was full, and has no room yet
+	reasonLogLong     = "log_long"    // a Raft log that snapshots do not shorten
 )
+
+// logEntriesMax is how long a Raft log may get: several times what snapshots
+// leave of it.
+const logEntriesMax = 100_000
 
 // fatalReasons are those with which a node is not ready.
 var fatalReasons = []string{reasonNoLeader, reasonNotMember, reasonClosing, reasonSkew}
@@ -101,6 +110,11 @@ func (h *healthWatch) look(ctx context.Context) {
 	for _, a := range answers {
 		if a.Err == nil {
 			statuses[a.ID] = a.Value
+			if a.Value.Removed {
+				// Ids are not reused, and nothing brings one back (I15): one peer's
+				// word is enough. This node was away when it happened.
+				n.fail("removed from the cluster", errRemoved)
+			}
 		}
 	}
 	n.compareStates(statuses)
@@ -146,6 +160,7 @@ func (h *healthWatch) conclude(statuses map[storage.NodeID]peer.Status, members 
 	add(reasonCopies, missing, "copies that owners do not hold yet")
 	add(reasonCorrupt, corrupt, "copies that failed their check and are being replaced")
 	add(reasonDisk, disksLow(statuses, n.store.FloorBytes()), "nodes below the floor of free space refuse uploads")
+	reasons = append(reasons, h.margins(statuses, members)...)
 	if skew := medianSkew(statuses); skew > skewMax || skew < -skewMax {
 		add(reasonSkew, skew.Milliseconds(), "this node's clock is off from the others'")
 	}
@@ -153,6 +168,38 @@ func (h *healthWatch) conclude(statuses map[storage.NodeID]peer.Status, members 
 	if next != nil {
 		left := int64(n.fsm.RingChange().Left)
 		add(reasonRingChange, max(left, 1), fmt.Sprintf("ring %d is being filled: %d of %d partitions are still to be handed over", next.Version, left, storage.Partitions))
+	}
+	return reasons
+}
+
+// margins are those that nodes tell of themselves, and how many should vote.
+func (h *healthWatch) margins(statuses map[storage.NodeID]peer.Status, members int) []Reason {
+	var reasons []Reason
+	var ballastOut, slow, long int64
+	for _, st := range statuses {
+		if st.BallastOut {
+			ballastOut++
+		}
+		if st.LogEntries > logEntriesMax {
+			long++
+		}
+		slow += st.DiskSlow
+	}
+	raft, _ := h.n.raft()
+	target := h.n.fsm.Settings().VoterTarget
+	if target == 0 {
+		target = cluster.VoterTarget(members)
+	}
+	wanting := int64(min(target, members) - len(raft.Voters()))
+	for _, r := range []Reason{
+		{Code: reasonVoters, Count: wanting, Text: "members that should vote and do not yet"},
+		{Code: reasonBallast, Count: ballastOut, Text: "nodes whose disk was full: they take no content until there is room"},
+		{Code: reasonDiskSlow, Count: slow, Text: "operations of disks took seconds, in the last minute"},
+		{Code: reasonLogLong, Count: long, Text: "nodes whose Raft log is not shortened by snapshots"},
+	} {
+		if r.Count > 0 {
+			reasons = append(reasons, r)
+		}
 	}
 	return reasons
 }

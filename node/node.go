@@ -47,6 +47,8 @@ type Node struct {
 	advertised advertised
 	hints      addressHints
 
+	ballast  *ballast
+	slow     slowDisk
 	store    *storage.Store
 	fsm      *meta.FSM
 	owner    *replica.Owner
@@ -158,8 +160,12 @@ func (n *Node) openTrust() error {
 
 func (n *Node) openDisks() error {
 	var err error
+	if n.ballast, err = openBallast(n.fs, n.dir.join(ballastFile), n.cfg.BallastBytes, n.logger); err != nil {
+		return err
+	}
+	fs := vfs.OnDiskFull(n.fs, n.ballast.release)
 	n.store, err = storage.OpenStore(n.dir.join(blobsDir), storage.StoreOptions{
-		FS: n.fs, Logger: n.logger, CacheBytes: n.cfg.CacheBytes, FreeFloorBytes: n.cfg.FreeFloorBytes,
+		FS: fs, OnDiskSlow: n.slow.add, Logger: n.logger, CacheBytes: n.cfg.CacheBytes, FreeFloorBytes: n.cfg.FreeFloorBytes,
 		OnCorrupt: func(cid storage.CID, err error) {
 			n.logger.Error("a stored copy is corrupt", "cid", cid.String(), "err", err)
 			if r := n.replicasNow.Load(); r != nil {
@@ -171,8 +177,9 @@ func (n *Node) openDisks() error {
 	if err != nil {
 		return err
 	}
+	n.ballast.attach(n.store.SetFull)
 	n.fsm, err = meta.Open(n.dir.join(metaDir), meta.Options{
-		FS: n.fs, Logger: n.logger,
+		FS: fs, OnDiskSlow: n.slow.add, Logger: n.logger,
 		OnHalt: func(err error) { n.fail("metadata can't go on", err) },
 		OnCommitted: func(cids []storage.CID) {
 			if r := n.replicasNow.Load(); r != nil {
@@ -282,6 +289,7 @@ func (n *Node) start() {
 		n.wg.Go(func() { n.runAudits(n.ctx) })
 	})
 	n.wg.Go(func() { n.health.run(n.ctx) })
+	n.wg.Go(func() { n.ballast.run(n.ctx, n.store) })
 }
 
 // watchLeader fails what is on its way to a former leader at once.

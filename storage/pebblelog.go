@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -12,7 +13,8 @@ import (
 // process on one flipped bit, and write to stderr.
 type PebbleLog struct {
 	Logger *slog.Logger
-	Fatal  func(error) // told before the goroutine panics; may be nil
+	Fatal  func(error)         // told before the goroutine panics; may be nil
+	Slow   func(time.Duration) // told of slow operations of the file system; may be nil
 }
 
 var _ pebble.Logger = PebbleLog{}
@@ -48,4 +50,7 @@ func (l PebbleLog) BackgroundError(err error) {
 // DiskSlow logs an operation of the file system that takes long.
 func (l PebbleLog) DiskSlow(info pebble.DiskSlowInfo) {
 	l.Logger.Warn("disk is slow", "path", info.Path, "duration", info.Duration)
+	if l.Slow != nil {
+		l.Slow(info.Duration)
+	}
 }

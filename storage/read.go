@@ -273,7 +273,7 @@ func (r *Reader) lost(err error) error {
 func (s *Store) corrupt(cid CID, err error) error {
 	unlock := s.locks.lock(cid)
 	info, ok, statErr := s.Stat(cid)
-	if statErr == nil && ok {
+	if statErr == nil && ok && !s.opts.ReadOnly {
 		info.Corrupt = true
 		statErr = s.setMark(info)
 	}

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,7 @@ type spaceWatch struct {
 	fs    vfs.FS
 	dir   string
 	floor int64 // 0: by the volume; <0: off
+	full  atomic.Bool
 
 	mu   sync.Mutex // protects the fields below
 	at   time.Time
@@ -51,8 +53,12 @@ func (w *spaceWatch) bytes(total int64) int64 {
 	case w.floor > 0:
 		return w.floor
 	}
-	return max(total/100*floorPercent, floorBytesMin)
+	return DefaultFloor(total)
 }
+
+// DefaultFloor is the free space that is kept on a volume of a size, where no
+// other is given.
+func DefaultFloor(total int64) int64 { return max(total/100*floorPercent, floorBytesMin) }
 
 // DiskError is what a failed write to disk means: a volume that filled up under
 // it is KindFull, everything else a fault of ours.
@@ -66,6 +72,9 @@ func DiskError(op string, err error) *Error {
 // admit refuses a write that would take the volume below its floor.
 func (w *spaceWatch) admit(size int64) error {
 	const op = "storage.Put"
+	if w.full.Load() {
+		return &Error{Op: op, Kind: KindFull, Code: "insufficient_storage"}
+	}
 	if w.floor < 0 {
 		return nil
 	}
@@ -88,6 +97,10 @@ func (s *Store) FreeBytes() (free, total int64, err error) {
 	}
 	return free, total, nil
 }
+
+// SetFull makes the store refuse all writes as if the volume were at its floor,
+// until it is told otherwise: what is free then is meant for others.
+func (s *Store) SetFull(full bool) { s.space.full.Store(full) }
 
 // FloorBytes is the free space below which writes are refused; 0: none.
 func (s *Store) FloorBytes() int64 {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -41,6 +42,12 @@ type StoreOptions struct {
 	// OnFatal is told when Pebble can't go on (a failed WAL write). The
 	// goroutine that met it panics afterwards: nothing may be acknowledged.
 	OnFatal func(error)
+	// OnDiskSlow is told of each operation of the file system that takes very
+	// long. It must not block. It may be nil.
+	OnDiskSlow func(took time.Duration)
+	// ReadOnly opens a store that is there and changes nothing in it: what fails
+	// a check is not quarantined, and Stats stay empty.
+	ReadOnly bool
 
 	layout layout // zero: defaultLayout; tests make chunks small
 	noSync bool   // tests show that power loss is noticed
@@ -95,12 +102,14 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 		s.sync = pebble.NoSync
 	}
 	s.staging = s.fs.PathJoin(dir, storeStagingDir)
-	s.space = spaceWatch{fs: o.FS, dir: dir, floor: o.FreeFloorBytes}
+	s.space.fs, s.space.dir, s.space.floor = o.FS, dir, o.FreeFloorBytes
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	s.dbOpts = s.pebbleOptions(cache)
-	if err := s.prepare(dir); err != nil {
-		return nil, E(op, KindInternal, err)
+	if !o.ReadOnly {
+		if err := s.prepare(dir); err != nil {
+			return nil, E(op, KindInternal, err)
+		}
 	}
 	s.dbOpts.ErrorIfNotExists = true // never a blank database in place of a damaged one
 	db, err := pebble.Open(s.fs.PathJoin(dir, storeDBDir), s.dbOpts)
@@ -110,8 +119,10 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 	s.db = db
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	snapshot := db.NewSnapshot()
-	s.wg.Go(func() { s.countHeld(ctx, snapshot) })
+	if !o.ReadOnly {
+		snapshot := db.NewSnapshot()
+		s.wg.Go(func() { s.countHeld(ctx, snapshot) })
+	}
 	return s, nil
 }
 
@@ -159,7 +170,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		bloomBits  = 10
 	)
 	o := &pebble.Options{
-		FS: OrderedFS(s.fs), Cache: cache, FormatMajorVersion: storeFormat,
+		FS: OrderedFS(s.fs), Cache: cache, FormatMajorVersion: storeFormat, ReadOnly: s.opts.ReadOnly,
 		MemTableSize: s.opts.MemTableBytes, MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold: 8, L0StopWritesThreshold: 64, LBaseMaxBytes: 1 << 30, FlushSplitBytes: fileBytes,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
@@ -173,7 +184,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		o.Levels[i].IndexBlockSize = indexBytes
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
-	log := PebbleLog{Logger: s.logger, Fatal: s.opts.OnFatal}
+	log := PebbleLog{Logger: s.logger, Fatal: s.opts.OnFatal, Slow: s.opts.OnDiskSlow}
 	o.Logger = log
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: log.BackgroundError,

@@ -87,6 +87,8 @@ func (d *dialect) operatorRoutes(rt *web.Router) {
 	rt.Handle(http.MethodPost, "/api/admin/cluster/nodes/:id/leave", d.asOperator(d.leave))
 	rt.Handle(http.MethodDelete, "/api/admin/cluster/nodes/:id/leave", d.asOperator(d.abortLeave))
 	rt.Handle(http.MethodPost, "/api/admin/cluster/moves", d.asOperator(d.holdMoves))
+	rt.Handle(http.MethodGet, "/api/admin/backup/snapshot", d.asOperator(d.snapshot))
+	rt.Handle(http.MethodGet, "/api/admin/backup/blobs/:cid", d.asOperator(d.storedBlob))
 }
 
 // open is for what any origin may read, errors included.

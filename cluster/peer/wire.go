@@ -142,6 +142,14 @@ type Status struct {
 	MoveBytes   int64 `cbor:"41,keyasint,omitempty"`
 	PulledBlobs int64 `cbor:"42,keyasint,omitempty"`
 	PulledBytes int64 `cbor:"43,keyasint,omitempty"`
+
+	// Margins of this node, for the health of all.
+	BallastOut bool   `cbor:"57,keyasint,omitempty"` // its disk was full, and has no room yet for the ballast
+	DiskSlow   int64  `cbor:"58,keyasint,omitempty"` // slow operations of its disk in the last minute
+	LogEntries uint64 `cbor:"59,keyasint,omitempty"` // entries in its Raft log
+
+	Epoch   uint64 `cbor:"55,keyasint,omitempty"` // of the cluster's history, as it knows it
+	Removed bool   `cbor:"56,keyasint,omitempty"` // it knows that whoever asks was removed
 }
 
 // held is an answer that there may be none of.

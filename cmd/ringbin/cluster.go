@@ -16,7 +16,8 @@ import (
 )
 
 func clusterCommand() *cobra.Command {
-	return group("cluster", "The cluster's members (operator)", clusterStatus(), clusterRemove(), clusterLeave(), clusterAbortLeave(), clusterHold(true), clusterHold(false))
+	return group("cluster", "The cluster's members (operator)", clusterStatus(), clusterRemove(), clusterLeave(), clusterAbortLeave(),
+		clusterHold(true), clusterHold(false), clusterRecover(), clusterRejoin())
 }
 
 func clusterStatus() *cobra.Command {

@@ -39,7 +39,7 @@ func newRoot(s streams) *cobra.Command {
 	}
 	root.AddCommand(
 		secretCommand(), serveCommand(), devCommand(), adminCommand(), accountCommand(), keyCommand(), balanceCommand(),
-		putCommand(), getCommand(), statCommand(), rmCommand(), cidCommand(), clusterCommand(), settingsCommand(), benchCommand(),
+		putCommand(), getCommand(), statCommand(), rmCommand(), cidCommand(), clusterCommand(), settingsCommand(), benchCommand(), backupCommand(), fsckCommand(), doctorCommand(),
 		versionCommand(),
 	)
 	return root

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -35,6 +36,10 @@ type Options struct {
 	// it, and with nil after a restore: then anything may have been. It must not
 	// block. It may be nil.
 	OnCondemned func([]storage.CID)
+	// OnDiskSlow is storage.StoreOptions's.
+	OnDiskSlow func(took time.Duration)
+	// ReadOnly opens metadata that is there, to be looked at: nothing is applied.
+	ReadOnly bool
 }
 
 // metaFormat is the Pebble format of new databases; see storage's own.
@@ -103,7 +108,14 @@ func Open(dir string, o Options) (*FSM, error) {
 		o.OnHalt = func(err error) { panic(err) }
 	}
 	f := &FSM{opts: o, fs: o.FS, dir: dir}
-	name, err := f.prepare()
+	prepare := f.prepare
+	if o.ReadOnly {
+		prepare = f.active
+	}
+	name, err := prepare()
+	if err == nil && name == "" {
+		err = errors.New("there is none") // prepare makes one
+	}
 	if err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
@@ -128,10 +140,10 @@ func (f *FSM) openDB(name string) (*pebble.DB, error) {
 	}
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
-	log := storage.PebbleLog{Logger: f.opts.Logger, Fatal: f.opts.OnHalt}
+	log := storage.PebbleLog{Logger: f.opts.Logger, Fatal: f.opts.OnHalt, Slow: f.opts.OnDiskSlow}
 	o := &pebble.Options{
 		FS: storage.OrderedFS(f.fs), Cache: cache, FormatMajorVersion: metaFormat, MemTableSize: memTable, L0CompactionThreshold: 4,
-		Logger: log,
+		Logger: log, ReadOnly: f.opts.ReadOnly,
 		EventListener: &pebble.EventListener{
 			BackgroundError: log.BackgroundError,
 			DiskSlow:        log.DiskSlow,
@@ -302,7 +314,11 @@ func (f *FSM) Flush() error {
 func (f *FSM) Close() error {
 	f.life.Lock()
 	defer f.life.Unlock()
-	if err := errors.Join(f.db.Flush(), f.db.Close()); err != nil {
+	var err error
+	if !f.opts.ReadOnly {
+		err = f.db.Flush()
+	}
+	if err := errors.Join(err, f.db.Close()); err != nil {
 		return storage.E("meta.Close", storage.KindInternal, err)
 	}
 	return nil

@@ -118,6 +118,7 @@ func goldenCommands() []Command {
 		ReplaceNode{Old: "n1", New: "n4", Cancel: true},
 		Condemn{CIDs: []storage.CID{sized(5, 'x'), cid}},
 		DropTombstones{Limit: 500},
+		NewEpoch{Node: testNode("n1", 3), Ring: ring, Reason: "two of three were lost", Others: []storage.NodeID{"n2", "n3"}},
 	}
 }
 

@@ -617,6 +617,9 @@ func (m *model) compare(t *testing.T, rt *rapid.T, w *world) {
 	equal(rt, "accounts", counts.Accounts, int64(len(m.accounts)))
 	equal(rt, "references", counts.References, int64(len(m.refs)))
 	equal(rt, "keys", counts.Keys, int64(len(m.keys)))
+	if err := w.f.Check(t.Context(), func(problem string) { rt.Errorf("%s", problem) }); err != nil {
+		rt.Fatal(err)
+	}
 	if _, err := w.f.Audit(t.Context()); err != nil {
 		rt.Error(err)
 	}

@@ -137,11 +137,11 @@ type takedown struct {
 
 // Counts are how many of each there are.
 type Counts struct {
-	Accounts   int64 `cbor:"1,keyasint"`
-	Keys       int64 `cbor:"2,keyasint"`
-	References int64 `cbor:"3,keyasint"`
-	Entries    int64 `cbor:"4,keyasint"`
-	Blobs      int64 `cbor:"5,keyasint"`
+	Accounts   int64 `cbor:"1,keyasint" json:"accounts"`
+	Keys       int64 `cbor:"2,keyasint" json:"keys"`
+	References int64 `cbor:"3,keyasint" json:"references"`
+	Entries    int64 `cbor:"4,keyasint" json:"entries"`
+	Blobs      int64 `cbor:"5,keyasint" json:"blobs"`
 }
 
 // syncedRecord says who holds all that the next ring gives them.

@@ -30,6 +30,7 @@ const (
 	typeReplaceNode      commandType = 22
 	typeCondemn          commandType = 25
 	typeDropTombstones   commandType = 26
+	typeNewEpoch         commandType = 30
 )
 
 // specs are the commands that this program knows.
@@ -59,6 +60,7 @@ var specs = index(
 	define(typeReplaceNode, (*tx).replaceNode),
 	define(typeCondemn, (*tx).condemn),
 	define(typeDropTombstones, (*tx).dropTombstones),
+	define(typeNewEpoch, (*tx).newEpoch),
 )
 
 func index(all ...*spec) map[commandType]*spec {
@@ -94,3 +96,4 @@ func (DrainNode) commandType() commandType        { return typeDrainNode }
 func (ReplaceNode) commandType() commandType      { return typeReplaceNode }
 func (Condemn) commandType() commandType          { return typeCondemn }
 func (DropTombstones) commandType() commandType   { return typeDropTombstones }
+func (NewEpoch) commandType() commandType         { return typeNewEpoch }
