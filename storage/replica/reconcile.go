@@ -135,7 +135,7 @@ func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
 	cur, _ := r.o.Placement.Rings()
 	r.awaitErasing() // what is found is still there when this ring is acted on
 	pass := &pass{r: r, ctx: ctx, cur: cur, places: make(chan struct{}, pullsMax)}
-	err := pass.run()
+	err := pass.run() //nolint:contextcheck // the planted erasing has none
 	pass.wg.Wait()
 	st := Status{Missing: pass.missing.Load(), Corrupt: pass.corrupt.Load(), Checked: pass.checked, Finished: time.Now()}
 	if err != nil {
