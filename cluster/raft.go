@@ -83,7 +83,7 @@ type Raft struct {
 	disk      raftDisk
 	stable    raft.StableStore // disk's, with checksums
 	snaps     raft.SnapshotStore
-	transport *raft.NetworkTransport
+	transport *pipelines
 	hasState  bool // when it was opened
 
 	inFlight  atomic.Int64
@@ -129,9 +129,9 @@ func OpenRaft(o Options) (*Raft, error) {
 	}
 	hlog := newHCLog(o.Logger, "raft")
 	stream := &streamLayer{Listener: o.Listener, o: o, ctx: r.ctx, ended: r.hurry}
-	r.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	r.transport = &pipelines{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: stream, MaxPool: poolMax, Timeout: rpcTimeout, Logger: hlog, MsgpackUseNewTimeFormat: true,
-	})
+	})}
 	fsm := &installWatch{BatchingFSM: o.FSM, newest: r.ends, stuck: o.OnStuck}
 	rf, err := raft.NewRaft(r.config(hlog), fsm, r.logs, r.stable, r.snaps, r.transport)
 	if err != nil {
@@ -327,7 +327,9 @@ func (r *Raft) Close() error {
 		r.cancel()
 		r.raft.DeregisterObserver(r.observer)
 		r.futures.close(futuresWithin)
-		err := r.raft.Shutdown().Error()
+		down := r.raft.Shutdown()
+		r.transport.abort()
+		err := down.Error()
 		err = errors.Join(err, r.transport.Close())
 		r.transport.CloseStreams()
 		r.wg.Wait()

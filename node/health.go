@@ -113,7 +113,7 @@ func (h *healthWatch) look(ctx context.Context) {
 			if a.Value.Removed {
 				// Ids are not reused, and nothing brings one back (I15): one peer's
 				// word is enough. This node was away when it happened.
-				n.fail("removed from the cluster", errRemoved)
+				n.endRemoved()
 			}
 		}
 	}

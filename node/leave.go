@@ -351,14 +351,20 @@ func (n *Node) checkOut(ctx context.Context) {
 		}
 		// One word is enough: a removal is committed, and for ever.
 		n.out = true
-		if _, draining := n.fsm.Draining()[n.self()]; draining {
-			n.logger.Info("this node has left the cluster")
-			n.end(ErrLeft)
-		} else {
-			n.fail("removed from the cluster", errRemoved)
-		}
+		n.endRemoved()
 		return
 	}
+}
+
+// endRemoved ends a node that is no member any more, whoever told it: well when
+// it was leaving, and with a fault when it was taken out.
+func (n *Node) endRemoved() {
+	if _, draining := n.fsm.Draining()[n.self()]; draining {
+		n.logger.Info("this node has left the cluster")
+		n.end(ErrLeft)
+		return
+	}
+	n.fail("removed from the cluster", errRemoved)
 }
 
 // end yields what ends the node, if nothing else did before.

@@ -250,4 +250,5 @@ func TestSlowUploadRenewsItsReceipts(t *testing.T) {
 		t.Errorf("replayed: %d %s, %v", again.Status, again.Body, err)
 	}
 	c.WaitCollected(cid)
+	c.ForgetAccount(key) // the journal has not seen these
 }
