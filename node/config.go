@@ -46,6 +46,7 @@ type Config struct {
 	CacheBytes     int64         // block cache of the blob store; 0: its default
 	FreeFloorBytes int64         // below it uploads are refused; 0: max(5 %, 2 GiB); <0: off
 	RebalanceRate  int64         // bytes each second fetched for ring changes and repair; 0: no limit
+	ScrubEvery     time.Duration // within it every copy is read again; 0: two weeks; <0: never
 	RaftMultiplier int           // stretches raft's timeouts on slow machines; 0 counts as 1
 	MaxStale       time.Duration // how old a key's state may be without a leader; 0: 2 s
 
@@ -53,11 +54,12 @@ type Config struct {
 	Version string
 
 	// Seams for tests; the zero values are the real thing.
-	FS      vfs.FS
-	Network Network
-	Clock   func() time.Time
-	RaftLog cluster.LogKind
-	Raft    cluster.Tuning
+	FS          vfs.FS
+	Network     Network
+	Clock       func() time.Time
+	RaftLog     cluster.LogKind
+	Raft        cluster.Tuning
+	RebuildKeep time.Duration // how long a rotten database is kept once it is replaced; 0: longer than a receipt counts
 }
 
 // Network is how a node reaches others and is reached.

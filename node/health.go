@@ -22,6 +22,9 @@ type Health struct {
 	Status  string   `json:"status"` // ok, degraded, unavailable
 	Ready   bool     `json:"ready"`
 	Reasons []Reason `json:"reasons"`
+	// Lost are CIDs that this node owns and nobody has a good copy of, as many
+	// as are remembered by name.
+	Lost []string `json:"lost,omitempty"`
 }
 
 // Reason is one margin that is lost (I18).
@@ -46,6 +49,9 @@ const (
 	reasonSkew        = "clock_skew"
 	reasonRingChange  = "ring_change" // copies are on their way to new owners
 	reasonDiverged    = "state_diverged"
+	reasonLost        = "lost"          // no good copy of a blob anywhere
+	reasonRebuild     = "store_rebuild" // a rotten database of blobs is being replaced
+	reasonScrub       = "scrub_late"
 )
 
 // fatalReasons are those with which a node is not ready.
@@ -144,6 +150,7 @@ func (h *healthWatch) conclude(statuses map[storage.NodeID]peer.Status, members 
 	}
 	add(reasonCopies, missing, "copies that owners do not hold yet")
 	add(reasonCorrupt, corrupt, "copies that failed their check and are being replaced")
+	h.repairReasons(statuses, add)
 	add(reasonDisk, disksLow(statuses, n.store.FloorBytes()), "nodes below the floor of free space refuse uploads")
 	if skew := medianSkew(statuses); skew > skewMax || skew < -skewMax {
 		add(reasonSkew, skew.Milliseconds(), "this node's clock is off from the others'")
@@ -237,6 +244,7 @@ func (s *Service) Health() Health {
 	defer h.mu.Unlock()
 	health := h.health
 	health.Reasons = slices.Clone(health.Reasons)
+	health.Lost = s.n.lost()
 	return health
 }
 

@@ -154,17 +154,7 @@ func (n *Node) openTrust() error {
 
 func (n *Node) openDisks() error {
 	var err error
-	n.store, err = storage.OpenStore(n.dir.join(blobsDir), storage.StoreOptions{
-		FS: n.fs, Logger: n.logger, CacheBytes: n.cfg.CacheBytes, FreeFloorBytes: n.cfg.FreeFloorBytes,
-		OnCorrupt: func(cid storage.CID, err error) {
-			n.logger.Error("a stored copy is corrupt", "cid", cid.String(), "err", err)
-			if r := n.replicasNow.Load(); r != nil {
-				r.OnCorrupt(cid)
-			}
-		},
-		OnFatal: func(err error) { n.fail("blob store can't go on", err) },
-	})
-	if err != nil {
+	if n.store, err = n.openStore(); err != nil {
 		return err
 	}
 	n.fsm, err = meta.Open(n.dir.join(metaDir), meta.Options{
@@ -188,6 +178,8 @@ func (n *Node) openPeers() error {
 	n.replicas = replica.New(replica.Options{
 		Owner: n.owner, Peers: n.peers, Placement: placement{n}, Logger: n.logger,
 		Catalogue: n.catalogue, Moves: moves{n}, BytesPerSecond: n.cfg.RebalanceRate,
+		Listed:     n.listed,
+		ScrubEvery: n.cfg.ScrubEvery, RebuildKeep: n.cfg.RebuildKeep,
 	})
 	n.replicasNow.Store(n.replicas)
 	n.proposer = newProposer(n.self(), n.fsm, n.logger)
