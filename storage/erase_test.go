@@ -95,7 +95,7 @@ func TestReclaim(t *testing.T) {
 		t.Errorf("nothing to reclaim: %t, %v", did, err)
 	}
 	erase(small)
-	s.garbage.Add(garbageLeast)
+	s.cur.garbage.Add(garbageLeast)
 	if did, err := s.Reclaim(t.Context()); !did || err != nil {
 		t.Errorf("reclaimed: %t, %v", did, err)
 	}
