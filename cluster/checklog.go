@@ -95,8 +95,14 @@ func (c *logCheck) entries(path string) (err error) {
 		return fmt.Errorf("open: %w", err)
 	}
 	defer func() { err = errors.Join(err, bolt.Close()) }()
-	if c.sum.Term, err = bolt.GetUint64(keyCurrentTerm); err != nil {
-		c.say("it has no term: %v", err)
+	stable := checkedStable{bolt}
+	for _, key := range promises {
+		if _, err := stable.Get([]byte(key)); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+			c.say("%v", err)
+		}
+	}
+	if c.sum.Term, err = stable.GetUint64(keyCurrentTerm); err != nil {
+		c.say("its term: %v", err)
 	}
 	if c.sum.First, err = bolt.FirstIndex(); err != nil {
 		return fmt.Errorf("first index: %w", err)

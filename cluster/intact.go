@@ -66,10 +66,13 @@ func (s checkedStable) GetUint64(key []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
+// promises are what a node must not forget, as raft names it in its stable store.
+var promises = []string{"CurrentTerm", "LastVoteTerm", "LastVoteCand"}
+
 // verifyStores reads what this node promised, and its log from end to end:
 // nothing missing, in order, and every command as it was written.
 func verifyStores(logs raft.LogStore, stable raft.StableStore, intact func([]byte) error) error {
-	for _, key := range []string{"CurrentTerm", "LastVoteTerm", "LastVoteCand"} {
+	for _, key := range promises {
 		if _, err := stable.Get([]byte(key)); err != nil && err.Error() != "not found" {
 			return err //nolint:wrapcheck // wrapped by OpenRaft
 		}

@@ -144,7 +144,7 @@ func (l *OfflineLog) GoOnAlone(id storage.NodeID, command []byte) (index uint64,
 	if err != nil {
 		return 0, storage.E(op, storage.KindInternal, err)
 	}
-	term, err := l.r.disk.GetUint64(keyCurrentTerm)
+	term, err := l.r.stable.GetUint64(keyCurrentTerm)
 	if err != nil {
 		return 0, storage.E(op, storage.KindInternal, fmt.Errorf("read term: %w", err))
 	}
@@ -186,7 +186,7 @@ func (r *Raft) foundFrom(id storage.NodeID, index, term uint64, state raft.FSMSn
 	if r.hasState {
 		return errors.New("the directory is not blank")
 	}
-	if err := r.disk.SetUint64(keyCurrentTerm, term); err != nil {
+	if err := r.stable.SetUint64(keyCurrentTerm, term); err != nil {
 		return fmt.Errorf("write term: %w", err)
 	}
 	sink, err := r.snaps.Create(raft.SnapshotVersionMax, index, term, onlyVoter(id), index, noTransport{})

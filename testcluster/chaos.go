@@ -246,18 +246,18 @@ func (c *Cluster) refill(o Chaos, rep *Report) {
 	}
 	c.WaitConverged()
 	i := (c.WaitLeader() + 1) % c.Len()
-	bytes := c.held(i)
+	had := c.held(i)
 	c.WipeBlobs(i)
 	start := time.Now()
 	c.Restart(i)
-	c.waitFor(convergeWait, "copies back", func() bool { n := c.running(i); return n != nil && n.Settled() && c.held(i) >= bytes })
-	rep.RefillBytes, rep.Refill = bytes, time.Since(start).Seconds()
-	rep.RefillPerGiB = rep.Refill / float64(bytes) * (1 << 30)
+	c.waitFor(convergeWait, "copies back", func() bool { n := c.running(i); return n != nil && n.Settled() && c.held(i) >= had })
+	rep.RefillBytes, rep.Refill = had, time.Since(start).Seconds()
+	rep.RefillPerGiB = rep.Refill / float64(had) * (1 << 30)
 	c.WaitConverged()
 }
 
 // held returns the bytes of the copies on a node.
-func (c *Cluster) held(i int) (bytes int64) {
+func (c *Cluster) held(i int) int64 {
 	a, err := c.Operator(i).Do("GET", "/api/admin/cluster", nil, nil)
 	if err != nil {
 		return 0

@@ -60,6 +60,7 @@ func TestFsck(t *testing.T) {
 			},
 			[]string{"blob " + cids[3].String()},
 		},
+		"a flipped bit in a term":       {damageTerm, []string{"CurrentTerm in raft.db fails its check"}},
 		"a missing log entry":           {dropEntry, []string{"raft log: entry"}},
 		"a flipped byte in an entry":    {damageEntry, []string{"fails its checksum"}},
 		"no metadata":                   {func(t *testing.T, dir string) { t.Helper(); remove(t, filepath.Join(dir, "meta")) }, []string{"meta/ is missing"}},
@@ -169,4 +170,25 @@ func damageEntry(t *testing.T, dir string) {
 		value[at] ^= 1
 		return logs.Put(key, value)
 	})
+}
+
+// damageTerm flips a bit of the term that the node has promised not to go below.
+func damageTerm(t *testing.T, dir string) {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(dir, "raft", "raft.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		conf, key := tx.Bucket([]byte("conf")), []byte("CurrentTerm")
+		v := bytes.Clone(conf.Get(key))
+		v[7] ^= 1
+		return conf.Put(key, v)
+	})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -30,16 +30,16 @@ func newNamespaces(t *testing.T, n int) *namespaces {
 	if out, err := s.try("ip", "link", "add", s.bridge(), "type", "bridge"); err != nil {
 		t.Skipf("no network namespaces on this machine: %v: %s", err, out)
 	}
-	t.Cleanup(func() { s.run("ip", "link", "del", s.bridge()) })
-	s.run("ip", "addr", "add", s.host(-1)+"/24", "dev", s.bridge())
-	s.run("ip", "link", "set", s.bridge(), "up")
+	t.Cleanup(func() { s.ip("link", "del", s.bridge()) })
+	s.ip("addr", "add", s.host(-1)+"/24", "dev", s.bridge())
+	s.ip("link", "set", s.bridge(), "up")
 	for i := range n {
 		if out, err := s.try("ip", "netns", "add", s.ns(i)); err != nil {
 			t.Skipf("no network namespaces on this machine: %v: %s", err, out)
 		}
-		t.Cleanup(func() { s.run("ip", "netns", "del", s.ns(i)) })
-		s.run("ip", "link", "add", s.link(i), "type", "veth", "peer", "name", "eth0", "netns", s.ns(i))
-		s.run("ip", "link", "set", s.link(i), "master", s.bridge(), "up")
+		t.Cleanup(func() { s.ip("netns", "del", s.ns(i)) })
+		s.ip("link", "add", s.link(i), "type", "veth", "peer", "name", "eth0", "netns", s.ns(i))
+		s.ip("link", "set", s.link(i), "master", s.bridge(), "up")
 		s.in(i, "ip", "addr", "add", s.host(i)+"/24", "dev", "eth0")
 		s.in(i, "ip", "link", "set", "lo", "up")
 		s.in(i, "ip", "link", "set", "eth0", "up")
@@ -55,28 +55,28 @@ func (s *namespaces) host(i int) string { return fmt.Sprintf("10.77.%d.%d", s.ne
 func (s *namespaces) try(name string, args ...string) (string, error) {
 	out, err := exec.CommandContext(s.t.Context(), name, args...).CombinedOutput()
 	if s.t.Context().Err() != nil { // cleaning up
-		out, err = exec.Command(name, args...).CombinedOutput() //nolint:noctx // the test's own is over
+		out, err = exec.Command(name, args...).CombinedOutput()
 	}
 	return strings.TrimSpace(string(out)), err
 }
 
-func (s *namespaces) run(name string, args ...string) {
+func (s *namespaces) ip(args ...string) {
 	s.t.Helper()
-	if out, err := s.try(name, args...); err != nil {
-		s.t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	if out, err := s.try("ip", args...); err != nil {
+		s.t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
 	}
 }
 
 func (s *namespaces) in(i int, args ...string) {
 	s.t.Helper()
-	s.run("ip", append([]string{"netns", "exec", s.ns(i)}, args...)...)
+	s.ip(append([]string{"netns", "exec", s.ns(i)}, args...)...)
 }
 
 // cut takes a host's link down; the function brings it up again.
 func (s *namespaces) cut(i int) (heal func()) {
 	s.t.Helper()
-	s.run("ip", "link", "set", s.link(i), "down")
-	return func() { s.run("ip", "link", "set", s.link(i), "up") }
+	s.ip("link", "set", s.link(i), "down")
+	return func() { s.ip("link", "set", s.link(i), "up") }
 }
 
 // deafen drops what one host sends to another, and nothing on the way back: it

@@ -118,7 +118,7 @@ func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
 	pass := &pass{r: r, ctx: ctx, cur: cur, places: make(chan struct{}, pullsMax)}
 	pass.adopting = r.rebuilding()
 	r.progress(func(g *Progress) { *g = Progress{} })
-	err := pass.run()
+	err := pass.run() //nolint:contextcheck // the planted erasing has none
 	pass.wg.Wait()
 	st := Status{Missing: pass.missing.Load(), Corrupt: pass.corrupt.Load(), Checked: pass.checked, Finished: time.Now()}
 	r.setLost(pass, err == nil, &st)
