@@ -240,7 +240,10 @@ func TestScrubFindsSilentRot(t *testing.T) {
 	c.Restart(1)
 	c.WaitReady()
 	waitFor(t, "rot found by the scrub", func() bool { return c.Node(1).ScrubFound() > 0 })
-	c.WaitConverged()
+	waitFor(t, "repair", func() bool {
+		held, err := c.Node(1).Held(nil, 2)
+		return err == nil && len(held) == 1 && !held[0].Corrupt
+	})
 	c.Kill(0)
 	c.Kill(2)
 	mustReadFrom(t, c, 1, [][]byte{b})

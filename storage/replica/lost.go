@@ -52,6 +52,17 @@ func (r *Replicator) setLost(p *pass, whole bool, st *Status) {
 	}
 }
 
+// regained asks for a pass when a blob that was lost is here again: the alarm
+// ends with it.
+func (r *Replicator) regained(cid storage.CID) {
+	r.mu.Lock()
+	_, lost := slices.BinarySearchFunc(r.lost, cid, storage.CID.Compare)
+	r.mu.Unlock()
+	if lost {
+		r.Kick()
+	}
+}
+
 // Lost lists the blobs of which the last pass found no good copy anywhere, up
 // to a thousand of them; [Status] counts all.
 func (r *Replicator) Lost() []storage.CID {

@@ -95,7 +95,9 @@ func (r *Replicator) runWants(ctx context.Context) {
 				return
 			}
 			r.wants.done(cid, err == nil)
-			if err != nil {
+			if err == nil {
+				r.regained(cid)
+			} else {
 				r.o.Logger.Warn("a copy that is wanted could not be had yet", "cid", cid.String(), "err", err)
 				r.failed()
 			}
