@@ -26,11 +26,39 @@ func (b backend) ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Rece
 }
 
 func (b backend) OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
-	return b.n.store.Open(ctx, cid, offset, length)
+	r, err := b.n.store.Open(ctx, cid, offset, length)
+	if err != nil {
+		if kind := storage.KindOf(err); kind == storage.KindNotFound || kind == storage.KindCorrupt {
+			b.n.replicas.Want(cid) // read repair: the caller goes to the next holder meanwhile
+		}
+		return nil, err
+	}
+	return r, nil
 }
 
 func (b backend) StatBlob(_ context.Context, cid storage.CID) (storage.BlobInfo, bool, error) {
-	return b.n.store.Stat(cid)
+	info, ok, err := b.n.store.Stat(cid)
+	if err == nil && (!ok || info.Corrupt) {
+		b.n.replicas.Want(cid)
+	}
+	return info, ok, err
+}
+
+func (b backend) StatBlobs(ctx context.Context, cids []storage.CID) ([]storage.Holding, error) {
+	holdings := make([]storage.Holding, len(cids))
+	for i, cid := range cids {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		h, err := b.n.store.Holding(cid)
+		if err != nil {
+			return nil, err
+		}
+		if holdings[i] = h; h != storage.HoldsGood {
+			b.n.replicas.Want(cid)
+		}
+	}
+	return holdings, nil
 }
 
 func (b backend) Propose(ctx context.Context, p peer.Pack) (peer.PackReply, error) {
@@ -212,5 +240,6 @@ func (n *Node) status() peer.Status {
 	st.MoveBlobs, st.MoveBytes, st.PulledBlobs, st.PulledBytes = left.Blobs, left.Bytes, pulled.Blobs, pulled.Bytes
 	rs := n.replicas.Status()
 	st.Missing, st.Corrupt, st.SyncedRing = rs.Missing, rs.Corrupt, n.replicas.SyncedFor()
+	st.Lost, st.Rebuilding, st.ScrubLate = rs.LostFirst, n.replicas.Rebuilding(), n.scrubLate()
 	return st
 }

@@ -129,11 +129,12 @@ func (d *dataDir) checkLosses() error {
 		d.id = identityRecord{Format: dataFormat, Node: newNodeID(), Incarnation: 1, Peers: d.id.Peers}
 		return d.write()
 	}
-	if !d.exists(blobsDir) {
+	blobs, err := storage.HasStore(d.fs, d.join(blobsDir))
+	if err == nil && !blobs {
 		d.id.Incarnation++
 		return d.write()
 	}
-	return nil
+	return err
 }
 
 func (d *dataDir) exists(name string) bool {

@@ -36,8 +36,8 @@ func TestLostDirectories(t *testing.T) {
 	if err := d.update(func(r *identityRecord) { r.Cluster = "c" }); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{raftDir, blobsDir} {
-		if err := fs.MkdirAll(d.join(dir), 0o700); err != nil {
+	for _, dir := range []string{d.join(raftDir), fs.PathJoin(d.join(blobsDir), "db")} {
+		if err := fs.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,6 +51,13 @@ func TestLostDirectories(t *testing.T) {
 	d = reopen(t, fs, d)
 	if id := d.identity(); id.Node != first.Node || id.Incarnation != 2 {
 		t.Fatalf("lost blobs made %+v of %+v", id, first)
+	}
+	if err := fs.MkdirAll(d.join(blobsDir), 0o700); err != nil { // of which the database is gone
+		t.Fatal(err)
+	}
+	d = reopen(t, fs, d)
+	if id := d.identity(); id.Node != first.Node || id.Incarnation != 3 {
+		t.Fatalf("a lost database of blobs made %+v of %+v", id, first)
 	}
 	if err := fs.RemoveAll(d.join(raftDir)); err != nil {
 		t.Fatal(err)

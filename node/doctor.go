@@ -83,10 +83,17 @@ var advice = map[string]Advice{
 		"A node's Raft log grows without end: it can't make snapshots.",
 		"See its log for \"snapshot\", and its disk's space.",
 	},
-	// Told by repair.
-	"lost": {
-		"Content has no good copy on any node that answers. It is answered as unavailable, never as unknown.",
-		"Bring back members that are down: they may have copies. Otherwise upload it again, or restore it from a backup.",
+	reasonLost: {
+		"Content has no good copy on any of its owners, and all of them were asked. It is answered as unavailable, never as unknown. What is left of it is kept.",
+		"Bring back members that are down or were removed: they may have copies. Otherwise upload it again, or restore it from a backup: either ends the alarm.",
+	},
+	reasonRebuild: {
+		"A node's database of blobs has rotten files and is being replaced while the node serves: good copies are taken over, the others are fetched from other nodes.",
+		"Wait. A lasting \"lost\" or \"copies_missing\" holds it up. Check the disk (smartctl, the kernel's log) and the memory: it will happen again.",
+	},
+	reasonScrub: {
+		"A node has not read all its copies again in the time that it has for that, so that rot in them may not be known yet.",
+		"See whether its disk is slow or full of other work, or whether it was down for long. With more content than the disk can read in that time: raise --scrub-every.",
 	},
 }
 

@@ -23,6 +23,9 @@ type Health struct {
 	Status  string   `json:"status"` // ok, degraded, unavailable
 	Ready   bool     `json:"ready"`
 	Reasons []Reason `json:"reasons"`
+	// Lost are CIDs that this node owns and nobody has a good copy of, as many
+	// as are remembered by name.
+	Lost []string `json:"lost,omitempty"`
 }
 
 // Reason is one margin that is lost (I18).
@@ -49,8 +52,11 @@ const (
 	reasonDiverged    = "state_diverged"
 	reasonVoters      = "few_voters" // fewer members vote than should
 	reasonDiskSlow    = "disk_slow"
-	reasonBallast     = "ballast_out" // a disk was full, and has no room yet
-	reasonLogLong     = "log_long"    // a Raft log that snapshots do not shorten
+	reasonBallast     = "ballast_out"   // a disk was full, and has no room yet
+	reasonLogLong     = "log_long"      // a Raft log that snapshots do not shorten
+	reasonLost        = "lost"          // no good copy of a blob anywhere
+	reasonRebuild     = "store_rebuild" // a rotten database of blobs is being replaced
+	reasonScrub       = "scrub_late"
 )
 
 // logEntriesMax is how long a Raft log may get: several times what snapshots
@@ -159,6 +165,7 @@ func (h *healthWatch) conclude(statuses map[storage.NodeID]peer.Status, members 
 	}
 	add(reasonCopies, missing, "copies that owners do not hold yet")
 	add(reasonCorrupt, corrupt, "copies that failed their check and are being replaced")
+	h.repairReasons(statuses, add)
 	add(reasonDisk, disksLow(statuses, n.store.FloorBytes()), "nodes below the floor of free space refuse uploads")
 	reasons = append(reasons, h.margins(statuses, members)...)
 	if skew := medianSkew(statuses); skew > skewMax || skew < -skewMax {
@@ -285,6 +292,7 @@ func (s *Service) Health() Health {
 	defer h.mu.Unlock()
 	health := h.health
 	health.Reasons = slices.Clone(health.Reasons)
+	health.Lost = s.n.lost()
 	return health
 }
 

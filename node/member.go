@@ -247,7 +247,7 @@ func (n *Node) runMember(ctx context.Context) {
 		case <-changes:
 		case <-peersChanged:
 			// Who came back may have what could not be had.
-			if st := n.replicas.Status(); st.Missing > 0 || st.Corrupt > 0 {
+			if st := n.replicas.Status(); st.Missing > 0 || st.Corrupt > 0 || st.Lost > 0 {
 				n.replicas.Kick()
 			}
 		case <-timer.C:

@@ -28,6 +28,7 @@ func (n *Node) registerMetrics() {
 	gauge("fsm_applied_index", "Index of the last log entry that the metadata has applied.", func() float64 { return float64(n.fsm.AppliedIndex()) })
 	n.raftMetrics(gauge)
 	n.storeMetrics(gauge)
+	n.repairMetrics(gauge)
 	n.ringMetrics(gauge)
 	n.ledgerMetrics(gauge)
 }

@@ -164,17 +164,7 @@ func (n *Node) openDisks() error {
 		return err
 	}
 	fs := vfs.OnDiskFull(n.fs, n.ballast.release)
-	n.store, err = storage.OpenStore(n.dir.join(blobsDir), storage.StoreOptions{
-		FS: fs, OnDiskSlow: n.slow.add, Logger: n.logger, CacheBytes: n.cfg.CacheBytes, FreeFloorBytes: n.cfg.FreeFloorBytes,
-		OnCorrupt: func(cid storage.CID, err error) {
-			n.logger.Error("a stored copy is corrupt", "cid", cid.String(), "err", err)
-			if r := n.replicasNow.Load(); r != nil {
-				r.OnCorrupt(cid)
-			}
-		},
-		OnFatal: func(err error) { n.fail("blob store can't go on", err) },
-	})
-	if err != nil {
+	if n.store, err = n.openStore(fs); err != nil {
 		return err
 	}
 	n.ballast.attach(n.store.SetFull)
@@ -205,6 +195,7 @@ func (n *Node) openPeers() error {
 		Owner: n.owner, Peers: n.peers, Placement: placement{n}, Logger: n.logger,
 		Catalogue: n.catalogue, Moves: moves{n}, BytesPerSecond: n.cfg.RebalanceRate,
 		Standings: n.standings, CollectEvery: n.cfg.CollectEvery,
+		ScrubEvery: n.cfg.ScrubEvery, RebuildKeep: n.cfg.RebuildKeep,
 	})
 	n.replicasNow.Store(n.replicas)
 	n.proposer = newProposer(n.self(), n.fsm, n.logger)

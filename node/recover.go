@@ -184,10 +184,13 @@ func (r *recovery) countLost(ctx context.Context) error {
 	if rep.LostFile = r.o.LostFile; rep.LostFile == "" {
 		rep.LostFile = r.d.join(lostFile)
 	}
-	rep.BlobsBlank = !r.d.exists(blobsDir)
+	has, err := storage.HasStore(r.d.fs, r.d.join(blobsDir))
+	if err != nil {
+		return err
+	}
+	rep.BlobsBlank = !has // a blank one that was made here would be taken for the node's own
 	var store *storage.Store
-	if !rep.BlobsBlank {
-		var err error
+	if has {
 		if store, err = openStoreOffline(r.d.join(blobsDir), r.o.Logger); err != nil { //nolint:contextcheck // a store outlives the call that opens it
 			return err
 		}

@@ -50,6 +50,9 @@ type MemberStatus struct {
 	PulledBytes int64  `json:"pulled_bytes"`
 	StateHash   string `json:"state_hash"` // at StateIndex
 	StateIndex  uint64 `json:"state_index"`
+	Corrupt     int64  `json:"corrupt_copies"`
+	Lost        int64  `json:"lost_blobs"` // those whose first owner it is
+	Rebuilding  bool   `json:"store_rebuild"`
 }
 
 // ClusterStatus asks every member how it is.
@@ -87,6 +90,7 @@ func (s *Service) ClusterStatus(ctx context.Context, c Caller) (ClusterStatus, e
 		if st, ok := statuses[m.ID]; ok {
 			row.Alive, row.Applied, row.Blobs, row.Bytes, row.FreeBytes = true, st.Applied, st.Blobs, st.BlobBytes, st.FreeBytes
 			row.MoveBlobs, row.MoveBytes, row.PulledBlobs, row.PulledBytes = st.MoveBlobs, st.MoveBytes, st.PulledBlobs, st.PulledBytes
+			row.Corrupt, row.Lost, row.Rebuilding = st.Corrupt, st.Lost, st.Rebuilding
 			row.Missing, row.StateIndex, row.StateHash = st.Missing, st.StateIndex, hex.EncodeToString(st.StateHash[:])
 		}
 		out.Nodes = append(out.Nodes, row)

@@ -173,6 +173,12 @@ func rotsLoudly(t *testing.T, fs vfs.FS) bool {
 	if infos, err := s.List(nil, 100); err == nil && len(infos) != len(rotContents()) || err != nil && KindOf(err) != KindCorrupt {
 		t.Errorf("List has %d blobs, %v", len(infos), err)
 	}
+	v := s.use()
+	rotten := v.cur.isRotten()
+	v.release()
+	if rotten { // it is going to be replaced: a Put in the very moment is refused
+		waitRebuild(t, s)
+	}
 	for _, b := range append(rotContents(), content(90, 80), content(90, 350), content(90, 800)) {
 		put(t, s, b, Mark{Generation: 3})
 		mustHold(t, s, b)
@@ -308,7 +314,7 @@ func checkDamage(t *testing.T, name string, b []byte, damage func(*Store, CID) e
 		t.Errorf("%s, %d bytes: generation %d after the new Put", name, len(b), info.Generation)
 	}
 	mustHold(t, s, beside)
-	s.wg.Wait()
+	s.counting.wg.Wait()
 	if st := s.Stats(); st.Blobs != 2 || st.Bytes != int64(2*len(b)) {
 		t.Errorf("%s, %d bytes: %+v", name, len(b), st)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -30,6 +31,13 @@ func (d *crashDisk) Link(from, to string) error {
 	d.linking.Lock()
 	defer d.linking.Unlock()
 	return d.MemFS.Link(from, to)
+}
+
+// Lock implements vfs.FS; it creates a file in the middle, with the same lock.
+func (d *crashDisk) Lock(path string) (io.Closer, error) {
+	d.linking.Lock()
+	defer d.linking.Unlock()
+	return d.MemFS.Lock(path)
 }
 
 // losePower returns the disk as it could be found if power were lost now, with
@@ -185,7 +193,7 @@ func (c *crasher) run() {
 	c.put(s, large[0], 4)
 	c.put(s, large[0], 5)
 	c.erase(s, tiny[0])
-	if err := s.reclaim(context.Background(), 0); err != nil {
+	if err := s.cur.reclaim(context.Background(), 0); err != nil {
 		c.t.Fatal(err)
 	}
 	c.put(s, tiny[1], 1)

@@ -30,51 +30,69 @@ func (s *Store) EraseIf(ctx context.Context, cid CID, may func(held BlobInfo) (b
 	if ok, err := may(held); err != nil || !ok {
 		return false, err
 	}
+	v := s.use()
+	defer v.release()
 	if s.lay.class(cid.Size()) == classLarge {
-		err = s.eraseLarge(ctx, cid)
+		err = s.eraseLarge(ctx, v, cid)
 	} else {
-		err = s.eraseSmall(cid)
+		err = s.eraseSmall(v, cid)
 	}
 	if err != nil {
 		return false, E("storage.Erase", KindInternal, err)
+	}
+	if s.lay.class(cid.Size()) == classSmall && !held.Old {
+		v.cur.garbage.Add(cid.Size())
 	}
 	s.counts.add(cid, -1)
 	return true, nil
 }
 
-func (s *Store) eraseSmall(cid CID) error {
-	b := s.db.NewBatch()
+// unmark takes an erased blob's mark away. While a database is being replaced,
+// it says instead that the copy in there is gone: nothing is written to the old
+// one, and its room comes back with all of it.
+func unmark(v view, b *pebble.Batch, cid CID) error {
+	key := markKey(cid)
+	if v.old == nil {
+		return b.Delete(key, nil) //nolint:wrapcheck // wrapped by EraseIf
+	}
+	return b.Set(key, sealedMark(key, Mark{}, flagGone), nil) //nolint:wrapcheck // likewise
+}
+
+func (s *Store) eraseSmall(v view, cid CID) error {
+	b := v.cur.db.NewBatch()
 	defer func() { _ = b.Close() }()
-	err := b.Delete(markKey(cid), nil)
+	err := unmark(v, b, cid)
 	if s.lay.chunks(cid.Size()) == 0 { // one key: a range would cost more than it frees
 		err = errors.Join(err, b.Delete(s.lay.key(cid, headerChunk), nil))
 	} else {
 		start, end := s.lay.span(cid)
 		err = errors.Join(err, b.DeleteRange(start, end, nil))
 	}
-	if err == nil {
-		err = b.Commit(s.sync)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		s.garbage.Add(cid.Size())
-	}
-	return err //nolint:wrapcheck // wrapped by EraseIf
+	return b.Commit(s.sync) //nolint:wrapcheck // wrapped by EraseIf
 }
 
 // eraseLarge cuts a blob's table out of the tree. Its room is free at once, and
 // no tombstone is left that would make a compaction write the large blobs on both
 // sides of it anew. Power lost before the mark goes leaves a mark of nothing,
-// which the next Put of the CID writes over.
-func (s *Store) eraseLarge(ctx context.Context, cid CID) error {
+// which the next Put of the CID writes over, or the copy in the old database.
+func (s *Store) eraseLarge(ctx context.Context, v view, cid CID) error {
 	start, end := s.lay.span(cid)
-	err := s.db.Excise(ctx, pebble.KeyRange{Start: start, End: end})
+	err := v.cur.db.Excise(ctx, pebble.KeyRange{Start: start, End: end})
 	if err != nil && pebble.IsCorruptionError(err) { // a table that it shares with others, and that can't be read
-		err = s.db.DeleteRange(start, end, s.sync)
+		err = v.cur.db.DeleteRange(start, end, s.sync)
 	}
 	if err != nil {
 		return err //nolint:wrapcheck // wrapped by EraseIf
 	}
-	return s.db.Delete(markKey(cid), s.sync) //nolint:wrapcheck // likewise
+	b := v.cur.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	if err := unmark(v, b, cid); err != nil {
+		return err
+	}
+	return b.Commit(s.sync) //nolint:wrapcheck // likewise
 }
 
 // What makes small blobs worth writing anew: as much garbage as a share of what
@@ -89,21 +107,23 @@ const (
 // Pebble comes to it when as much new content was written. It takes long; other
 // calls go on meanwhile. The bool reports whether there was enough to do it.
 func (s *Store) Reclaim(ctx context.Context) (bool, error) {
-	garbage := s.garbage.Load()
+	v := s.use()
+	defer v.release()
+	garbage := v.cur.garbage.Load()
 	if garbage < max(garbageLeast, s.counts.small.Load()/garbageShare) {
 		return false, nil
 	}
-	return true, s.reclaim(ctx, garbage)
+	return true, v.cur.reclaim(ctx, garbage)
 }
 
-func (s *Store) reclaim(ctx context.Context, garbage int64) error {
-	err := s.db.Flush()
+func (d *database) reclaim(ctx context.Context, garbage int64) error {
+	err := d.db.Flush()
 	if err == nil {
-		err = s.db.Compact(ctx, []byte{classSmall}, []byte{classSmall + 1}, true)
+		err = d.db.Compact(ctx, []byte{classSmall}, []byte{classSmall + 1}, true)
 	}
 	if err != nil {
 		return E("storage.Reclaim", KindInternal, err)
 	}
-	s.garbage.Add(-garbage)
+	d.garbage.Add(-garbage)
 	return nil
 }

@@ -95,7 +95,7 @@ func TestReclaim(t *testing.T) {
 		t.Errorf("nothing to reclaim: %t, %v", did, err)
 	}
 	erase(small)
-	s.garbage.Add(garbageLeast)
+	s.cur.garbage.Add(garbageLeast)
 	if did, err := s.Reclaim(t.Context()); !did || err != nil {
 		t.Errorf("reclaimed: %t, %v", did, err)
 	}
@@ -112,6 +112,102 @@ func TestReclaim(t *testing.T) {
 		}
 		if b, err := readAll(s, cid); err != nil || SumCID(b) != cid {
 			t.Errorf("blob %d: %v", i, err)
+		}
+	}
+}
+
+// While a database is being replaced, what is erased is gone from both, wherever
+// its copy lies, over restarts and to the end; what comes again is whole.
+func TestEraseWhileReplacing(t *testing.T) {
+	t.Parallel()
+	for _, size := range borderSizes {
+		for _, c := range []struct {
+			name    string
+			prepare func(t *testing.T, s *Store, b []byte)
+			garbage int64 // in the database that takes the writes
+		}{
+			{"old", func(*testing.T, *Store, []byte) {}, 0},
+			{"both", func(t *testing.T, s *Store, b []byte) {
+				t.Helper()
+				if err := s.Adopt(t.Context(), SumCID(b)); err != nil {
+					t.Fatal(err)
+				}
+			}, 1},
+			{"quarantined", func(t *testing.T, s *Store, b []byte) {
+				t.Helper()
+				if err := s.corrupt(SumCID(b), errBadCRC); KindOf(err) != KindCorrupt {
+					t.Fatal(err)
+				}
+			}, 1},
+		} {
+			t.Run(fmt.Sprintf("%s %d", c.name, size), func(t *testing.T) {
+				t.Parallel()
+				o := testOptions(vfs.NewMem())
+				s, err := OpenStore(testDir, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, neighbour := content(1, size), content(2, size)
+				cid := put(t, s, b, Mark{Generation: 3})
+				put(t, s, neighbour, Mark{Generation: 3})
+				s.cur.listFailed()
+				waitRebuild(t, s)
+				c.prepare(t, s, b)
+				if ok, err := s.Erase(cid, 4); !ok || err != nil {
+					t.Fatal(ok, err)
+				}
+				if s.lay.class(cid.Size()) == classLarge {
+					c.garbage = 0
+				}
+				if got := s.cur.garbage.Load(); got != c.garbage*cid.Size() {
+					t.Errorf("%d bytes of garbage", got)
+				}
+				gone := func(s *Store, of int) {
+					t.Helper()
+					if _, ok, err := s.Stat(cid); ok || err != nil {
+						t.Errorf("what was erased is there: %t, %v", ok, err)
+					}
+					if _, err := readAll(s, cid); KindOf(err) != KindNotFound {
+						t.Errorf("what was erased is read: %v", err)
+					}
+					if infos, err := s.List(nil, 10); err != nil || len(infos) != of {
+						t.Errorf("%d blobs are listed, %v", len(infos), err)
+					}
+					mustHold(t, s, neighbour)
+				}
+				gone(s, 1)
+				for _, readOnly := range []bool{true, false} {
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+					o.ReadOnly = readOnly
+					if s, err = OpenStore(testDir, o); err != nil {
+						t.Fatal(err)
+					}
+					if !s.Rebuild().Active {
+						t.Fatal("the rebuild ended with a restart")
+					}
+					gone(s, 1)
+				}
+				put(t, s, b, Mark{Generation: 1})
+				if info := mustHold(t, s, b); info.Generation != 1 || info.Old {
+					t.Errorf("what comes again is %+v", info)
+				}
+				if ok, err := s.Erase(cid, 2); !ok || err != nil {
+					t.Fatal(ok, err)
+				}
+				gone(s, 1)
+				if err := s.Adopt(t.Context(), SumCID(neighbour)); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.EndRebuild(); err != nil {
+					t.Fatal(err)
+				}
+				gone(s, 1)
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			})
 		}
 	}
 }

@@ -134,32 +134,29 @@ func parseHeader(cid CID, b []byte) (m Mark, tiny []byte, err error) {
 // A mark's value is: generation, time, flags.
 const (
 	markBytes       = 8 + 8 + 1
-	flagCorrupt     = 1
+	flagCorrupt     = 1 // the copy failed a check
+	flagGone        = 2 // it was erased, whatever the old database holds
 	sealedMarkBytes = markBytes + sealBytes
 )
 
-func sealedMark(key []byte, m Mark, corrupt bool) []byte {
+func sealedMark(key []byte, m Mark, flags byte) []byte {
 	b := make([]byte, 0, sealedMarkBytes)
 	b = binary.BigEndian.AppendUint64(b, m.Generation)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Time))
-	var flags byte
-	if corrupt {
-		flags = flagCorrupt
-	}
 	return appendSeal(key, append(b, flags))
 }
 
-func parseMark(key, sealed []byte) (m Mark, corrupt bool, err error) {
+func parseMark(key, sealed []byte) (m Mark, flags byte, err error) {
 	b, err := unseal(key, sealed)
 	if err != nil {
-		return Mark{}, false, err
+		return Mark{}, 0, err
 	}
 	if len(b) != markBytes {
-		return Mark{}, false, errors.New("mark is malformed")
+		return Mark{}, 0, errors.New("mark is malformed")
 	}
 	m.Generation = binary.BigEndian.Uint64(b)
 	m.Time = int64(binary.BigEndian.Uint64(b[8:]))
-	return m, b[16]&flagCorrupt != 0, nil
+	return m, b[16], nil
 }
 
 func isNotExist(err error) bool { return errors.Is(err, iofs.ErrNotExist) }

@@ -2,51 +2,125 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
 // List returns up to limit blobs in the order of CID.Compare, beginning after
-// one CID, or with the first for nil.
+// one CID, or with the first for nil. KindCorrupt: there are blobs that no list
+// can name any more; the database is going to be replaced.
 func (s *Store) List(after *CID, limit int) ([]BlobInfo, error) {
 	var infos []BlobInfo
-	for _, class := range []byte{classSmall, classLarge} {
-		if len(infos) == limit {
-			break
+	for len(infos) < limit {
+		want := limit - len(infos)
+		cids, err := s.listCIDs(after, want)
+		if err != nil {
+			return nil, err
 		}
-		err := s.headers(s.db, class, after, func(cid CID) (bool, error) {
+		for _, cid := range cids {
 			info, ok, err := s.Stat(cid)
 			if err != nil {
-				return false, err
+				return nil, err
 			}
 			if ok {
 				infos = append(infos, info)
 			}
-			return len(infos) < limit, nil
-		})
-		if err != nil {
-			return nil, err
 		}
+		if len(cids) < want {
+			break
+		}
+		after = &cids[len(cids)-1]
 	}
 	return infos, nil
 }
 
+// listCIDs returns up to limit CIDs, in order, that have a header in one
+// database or the other.
+func (s *Store) listCIDs(after *CID, limit int) ([]CID, error) {
+	v := s.use()
+	defer v.release()
+	cids, err := s.listIn(v.cur, after, limit)
+	if err != nil || v.old == nil {
+		return cids, err
+	}
+	older, err := s.listIn(v.old, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	cids = append(cids, older...)
+	slices.SortFunc(cids, CID.Compare)
+	cids = slices.Compact(cids)
+	return cids[:min(limit, len(cids))], nil
+}
+
+func (s *Store) listIn(d *database, after *CID, limit int) ([]CID, error) {
+	var cids []CID
+	for _, class := range []byte{classSmall, classLarge} {
+		if len(cids) == limit {
+			break
+		}
+		more, err := s.listClass(d.db, class, span{after: after}, limit-len(cids))
+		if err != nil {
+			if KindOf(err) == KindCorrupt {
+				d.listFailed()
+			}
+			return nil, err
+		}
+		cids = append(cids, more...)
+	}
+	return cids, nil
+}
+
+// span is an open range of CIDs; nil is no bound.
+type span struct{ after, before *CID }
+
+// listClass lists what has a header in a range. A large blob's table that rots
+// is not read: its bounds name the blob, and the list goes around it.
+func (s *Store) listClass(db pebble.Reader, class byte, in span, limit int) ([]CID, error) {
+	var cids []CID
+	err := s.headers(db, class, in, func(cid CID) (bool, error) {
+		cids = append(cids, cid)
+		return len(cids) < limit, nil
+	})
+	if err == nil || KindOf(err) != KindCorrupt {
+		return cids, err
+	}
+	bad, ok := soleCID(pebble.ExtractDataCorruptionInfo(err))
+	if !ok || s.lay.class(bad.Size()) != class || in.after != nil && bad.Compare(*in.after) <= 0 || in.before != nil && bad.Compare(*in.before) >= 0 {
+		return nil, err
+	}
+	cids, err = s.listClass(db, class, span{in.after, &bad}, limit)
+	if err != nil || len(cids) == limit {
+		return cids, err
+	}
+	if cids = append(cids, bad); len(cids) == limit {
+		return cids, nil
+	}
+	rest, err := s.listClass(db, class, span{&bad, in.before}, limit-len(cids))
+	return append(cids, rest...), err
+}
+
 // headers calls each with the CIDs of one class that have a header, in order,
 // until it returns false.
-func (s *Store) headers(db pebble.Reader, class byte, after *CID, each func(CID) (bool, error)) error {
+func (s *Store) headers(db pebble.Reader, class byte, in span, each func(CID) (bool, error)) error {
 	const op = "storage.List"
 	bounds := &pebble.IterOptions{LowerBound: []byte{class}, UpperBound: []byte{class + 1}}
 	if class == classLarge {
 		bounds.UpperBound = nil
 	}
-	if after != nil {
-		if s.lay.class(after.Size()) > class {
+	if in.after != nil {
+		if s.lay.class(in.after.Size()) > class {
 			return nil // all of this class go before it
 		}
-		if s.lay.class(after.Size()) == class {
-			_, bounds.LowerBound = s.lay.span(*after)
+		if s.lay.class(in.after.Size()) == class {
+			_, bounds.LowerBound = s.lay.span(*in.after)
 		}
+	}
+	if in.before != nil { // of the same class
+		bounds.UpperBound, _ = s.lay.span(*in.before)
 	}
 	it, err := db.NewIter(bounds)
 	if err != nil {
@@ -99,20 +173,83 @@ func (c *counts) add(cid CID, blobs int64) {
 	}
 }
 
-// countHeld adds up what a snapshot of the start holds.
-func (s *Store) countHeld(ctx context.Context, snapshot *pebble.Snapshot) {
-	defer func() { _ = snapshot.Close() }()
-	for _, class := range []byte{classSmall, classLarge} {
-		err := s.headers(snapshot, class, nil, func(cid CID) (bool, error) {
-			s.counts.add(cid, 1)
-			return ctx.Err() == nil, nil
-		})
+func (c *counts) reset() {
+	c.blobs.Store(0)
+	c.bytes.Store(0)
+	c.small.Store(0)
+	c.counted.Store(false)
+}
+
+// startCounting counts what is held from now on, in the background. What is
+// being written at this very moment may be counted twice, or not at all, until
+// the next start.
+func (s *Store) startCounting() {
+	s.counts.reset()
+	snapshots := []*pebble.Snapshot{s.db.NewSnapshot()}
+	if s.old != nil {
+		snapshots = append(snapshots, s.old.db.NewSnapshot())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.counting.cancel = cancel
+	s.counting.wg.Go(func() {
+		err := s.countHeld(ctx, snapshots)
+		for _, snapshot := range snapshots {
+			_ = snapshot.Close()
+		}
 		if err != nil {
 			s.logger.Error("blobs can't be counted", "err", err)
-			return
+		}
+		s.counts.counted.Store(err == nil && ctx.Err() == nil)
+	})
+}
+
+// stopCounting ends the count, and waits for its end.
+func (s *Store) stopCounting() {
+	s.counting.cancel()
+	s.counting.wg.Wait()
+}
+
+// countHeld adds up what snapshots hold; of the second one, what the first one
+// has not and was not erased.
+func (s *Store) countHeld(ctx context.Context, snapshots []*pebble.Snapshot) error {
+	const page = 1000
+	for i, snapshot := range snapshots {
+		for _, class := range []byte{classSmall, classLarge} {
+			var in span
+			for more := true; more && ctx.Err() == nil; {
+				cids, err := s.listClass(snapshot, class, in, page)
+				if err != nil {
+					return err
+				}
+				for _, cid := range cids {
+					if i == 0 || !s.hides(snapshots[0], cid) {
+						s.counts.add(cid, 1)
+					}
+				}
+				if more = len(cids) == page; more {
+					in.after = &cids[page-1]
+				}
+			}
 		}
 	}
-	s.counts.counted.Store(ctx.Err() == nil)
+	return nil
+}
+
+// hides reports whether a copy in the old database is not one any more.
+func (s *Store) hides(cur pebble.Reader, cid CID) bool {
+	key := markKey(cid)
+	if v, closer, err := cur.Get(key); err == nil {
+		_, flags, err := parseMark(key, v)
+		_ = closer.Close()
+		if err == nil && flags&flagGone != 0 {
+			return true
+		}
+	}
+	_, closer, err := cur.Get(s.lay.key(cid, headerChunk))
+	if err == nil {
+		_ = closer.Close()
+	}
+	return !errors.Is(err, pebble.ErrNotFound)
 }
 
 // Stats returns the store's numbers; it is cheap.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -27,7 +28,7 @@ func (s *Store) Put(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobI
 	if err != nil {
 		return BlobInfo{}, err
 	}
-	if ok && !held.Corrupt {
+	if ok && !held.Corrupt && !held.Old {
 		return s.putAgain(ctx, cid, body, m)
 	}
 	if err := s.space.admit(cid.Size()); err != nil {
@@ -105,12 +106,14 @@ func (s *Store) putSmall(ctx context.Context, cid CID, body io.Reader, m Mark) (
 }
 
 func (s *Store) commitSmall(cid CID, content []byte, m Mark, remark bool) error {
-	b := s.db.NewBatchWithSize(len(content) + 4*blobKeyBytes + headerBytes)
+	v := s.use()
+	defer v.release()
+	b := v.cur.db.NewBatchWithSize(len(content) + 4*blobKeyBytes + headerBytes)
 	defer func() { _ = b.Close() }()
 	if remark { // over a corrupt copy
 		start, end := s.lay.span(cid)
 		key := markKey(cid)
-		if err := errors.Join(b.DeleteRange(start, end, nil), b.Set(key, sealedMark(key, m, false), nil)); err != nil {
+		if err := errors.Join(b.DeleteRange(start, end, nil), b.Set(key, sealedMark(key, m, 0), nil)); err != nil {
 			return err
 		}
 	}
@@ -151,11 +154,20 @@ func (s *Store) putLarge(ctx context.Context, cid CID, body io.Reader, m Mark) (
 	unlock := s.locks.lock(cid)
 	defer unlock()
 	info, err := s.publish(cid, m, func(remark bool) error {
-		// Ingest links the table in and syncs directory and manifest. The
-		// table's keys are newer than those of a corrupt copy and hide all of them.
-		err := s.db.Ingest(ctx, []string{path})
+		v := s.use()
+		defer v.release()
+		// Ingest links the table in and syncs directory and manifest. Over a
+		// corrupt copy, its table goes with the same step: left below the new one,
+		// it would be in the way of each list and compaction. A snapshot that still
+		// counts blobs would lose it, too.
+		var err error
+		if start, end := s.lay.span(cid); remark && s.counts.counted.Load() {
+			_, err = v.cur.db.IngestAndExcise(ctx, []string{path}, nil, nil, pebble.KeyRange{Start: start, End: end})
+		} else {
+			err = v.cur.db.Ingest(ctx, []string{path})
+		}
 		if err == nil && remark {
-			err = s.setMark(BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time})
+			err = s.writeMark(v.cur.db, BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time})
 		}
 		return err
 	})
@@ -175,7 +187,7 @@ func (s *Store) writeTable(ctx context.Context, path string, cid CID, body io.Re
 	if err != nil {
 		return DiskError("storage.Put", err)
 	}
-	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.dbOpts.MakeWriterOptions(tableLevel, s.db.TableFormat()))
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.writerOptions())
 	if err := s.writeChunks(ctx, w, cid, body, m); err != nil {
 		_ = w.Close() // what is written is thrown away
 		return err
@@ -185,6 +197,13 @@ func (s *Store) writeTable(ctx context.Context, path string, cid CID, body io.Re
 		return DiskError("storage.Put", err)
 	}
 	return nil
+}
+
+// writerOptions are those of the database that takes the writes; all are alike.
+func (s *Store) writerOptions() sstable.WriterOptions {
+	v := s.use()
+	defer v.release()
+	return v.cur.options(s.cache).MakeWriterOptions(tableLevel, v.cur.db.TableFormat())
 }
 
 // tableLevel is the bottom of the tree: where large blobs come to rest.
@@ -228,7 +247,7 @@ func (s *Store) publish(cid CID, m Mark, commit func(remark bool) error) (BlobIn
 	if err != nil {
 		return BlobInfo{}, err
 	}
-	if ok && !held.Corrupt {
+	if ok && !held.Corrupt && !held.Old {
 		return s.raise(held, m)
 	}
 	unmarked, err := s.unmarked(cid)
@@ -245,12 +264,13 @@ func (s *Store) publish(cid CID, m Mark, commit func(remark bool) error) (BlobIn
 }
 
 // Confirm raises the mark of a blob that is held and not corrupt, and returns
-// after the fsync. The bool is false when there is no such copy.
+// after the fsync. The bool is false when there is no such copy, or when it lies
+// in a database that is being replaced: nobody vouches for those.
 func (s *Store) Confirm(cid CID, m Mark) (BlobInfo, bool, error) {
 	unlock := s.locks.lock(cid)
 	defer unlock()
 	held, ok, err := s.Stat(cid)
-	if err != nil || !ok || held.Corrupt {
+	if err != nil || !ok || held.Corrupt || held.Old {
 		return BlobInfo{}, false, err
 	}
 	info, err := s.raise(held, m)
@@ -270,9 +290,19 @@ func (s *Store) raise(held BlobInfo, m Mark) (BlobInfo, error) {
 }
 
 func (s *Store) setMark(info BlobInfo) error {
+	v := s.use()
+	defer v.release()
+	return s.writeMark(v.cur.db, info)
+}
+
+func (s *Store) writeMark(db *pebble.DB, info BlobInfo) error {
 	key := markKey(info.CID)
-	value := sealedMark(key, Mark{Generation: info.Generation, Time: info.Time}, info.Corrupt)
-	if err := s.db.Set(key, value, s.sync); err != nil {
+	var flags byte
+	if info.Corrupt {
+		flags = flagCorrupt
+	}
+	value := sealedMark(key, Mark{Generation: info.Generation, Time: info.Time}, flags)
+	if err := db.Set(key, value, s.sync); err != nil {
 		return E("storage.setMark", KindInternal, err)
 	}
 	return nil

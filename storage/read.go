@@ -28,54 +28,99 @@ func (s *Store) look(cid CID) (copyState, bool, error) {
 	if cid.Inline() {
 		return copyState{}, false, nil
 	}
-	m, _, ok, err := s.readHeader(cid)
-	if err != nil && KindOf(err) != KindCorrupt || !ok && err == nil {
+	v := s.use()
+	defer v.release()
+	// The mark comes first: what is quarantined already is not read again. To
+	// meet a rotten block is dear, since Pebble looks for the bit that flipped.
+	c := copyState{BlobInfo: BlobInfo{CID: cid}}
+	marked, flags, err := addMark(v.cur.db, &c)
+	if err != nil {
 		return copyState{}, false, err
 	}
-	c := copyState{BlobInfo: BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time, Corrupt: err != nil}, fault: err}
-	if _, err := s.addMark(&c); err != nil {
-		return copyState{}, false, err
+	if flags&flagCorrupt != 0 {
+		return c, true, nil
 	}
-	return c, true, nil
+	ok, err := s.addHeader(v.cur.db, &c)
+	if err != nil || ok || v.old == nil || flags&flagGone != 0 {
+		return c, ok && err == nil, err
+	}
+	if !marked { // else the old database's own mark is older
+		if _, flags, err = addMark(v.old.db, &c); err != nil {
+			return copyState{}, false, err
+		}
+	}
+	c.Old = true
+	if flags&flagCorrupt != 0 {
+		return c, true, nil
+	}
+	ok, err = s.addHeader(v.old.db, &c)
+	return c, ok && err == nil, err
 }
 
-// addMark adds what the mark says; the bool is false when there is none. A mark
-// that can't be read makes the copy corrupt: its generation is not known any more.
-func (s *Store) addMark(c *copyState) (bool, error) {
+// addHeader adds what a copy's header in a database says; the bool is false
+// when there is none.
+func (s *Store) addHeader(db *pebble.DB, c *copyState) (bool, error) {
+	m, _, ok, err := s.headerIn(db, c.CID)
+	if err != nil && KindOf(err) != KindCorrupt || !ok && err == nil {
+		return false, err
+	}
+	c.Generation, c.Time = max(c.Generation, m.Generation), max(c.Time, m.Time)
+	if err != nil {
+		c.Corrupt, c.fault = true, err
+	}
+	return true, nil
+}
+
+// addMark adds what a database's mark says. A mark that can't be read makes the
+// copy corrupt: its generation is not known any more.
+func addMark(db *pebble.DB, c *copyState) (found bool, flags byte, err error) {
 	key := markKey(c.CID)
-	v, closer, err := s.db.Get(key)
+	v, closer, err := db.Get(key)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
-		return false, nil
+		return false, 0, nil
 	case err != nil && pebble.IsCorruptionError(err):
 		c.Corrupt, c.fault = true, err
-		return true, nil
+		return true, 0, nil
 	case err != nil:
-		return false, E("storage.Stat", KindInternal, err)
+		return false, 0, E("storage.Stat", KindInternal, err)
 	}
-	m, quarantined, err := parseMark(key, v)
+	m, flags, err := parseMark(key, v)
 	_ = closer.Close()
 	switch {
 	case err != nil:
 		c.Corrupt, c.fault = true, err
-	case quarantined:
+	case flags&flagCorrupt != 0:
 		c.Corrupt, c.fault = true, nil
 	}
 	c.Generation, c.Time = max(c.Generation, m.Generation), max(c.Time, m.Time)
-	return true, nil
+	return true, flags, nil
 }
 
-// unmarked reports whether a CID has no mark, as far as can be read.
+// unmarked reports whether a CID has no mark where writes go, as far as can be read.
 func (s *Store) unmarked(cid CID) (bool, error) {
+	v := s.use()
+	defer v.release()
 	c := copyState{BlobInfo: BlobInfo{CID: cid}}
-	found, err := s.addMark(&c)
+	found, _, err := addMark(v.cur.db, &c)
 	return !found, err
 }
 
-// readHeader returns a blob's own mark, and a copy of its bytes when they lie in the header.
-func (s *Store) readHeader(cid CID) (m Mark, tiny []byte, ok bool, err error) {
+// readHeader returns a copy of a tiny blob's bytes, which lie in its header.
+func (s *Store) readHeader(cid CID) (tiny []byte, ok bool, err error) {
+	v := s.use()
+	defer v.release()
+	_, tiny, ok, err = s.headerIn(v.cur.db, cid)
+	if !ok && err == nil && v.old != nil {
+		_, tiny, ok, err = s.headerIn(v.old.db, cid)
+	}
+	return tiny, ok, err
+}
+
+// headerIn returns a blob's own mark, and a copy of its bytes when they lie in the header.
+func (s *Store) headerIn(db *pebble.DB, cid CID) (m Mark, tiny []byte, ok bool, err error) {
 	key := s.lay.key(cid, headerChunk)
-	v, closer, err := s.db.Get(key)
+	v, closer, err := db.Get(key)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		return Mark{}, nil, false, nil
@@ -123,7 +168,7 @@ func (s *Store) Open(ctx context.Context, cid CID, offset, length int64) (*Reade
 		return nil, E(op, KindCorrupt, nil)
 	}
 	if cid.Size() <= s.lay.tinyMax {
-		_, tiny, ok, err := s.readHeader(cid)
+		tiny, ok, err := s.readHeader(cid)
 		switch {
 		case err != nil:
 			return nil, s.corrupt(cid, err)
@@ -242,22 +287,44 @@ func (r *Reader) load() error {
 func (r *Reader) fetch(i int64, buf []byte) ([]byte, error) {
 	lay := r.s.lay
 	key := lay.key(r.cid, uint32(i))
-	v, closer, err := r.s.db.Get(key)
-	if err != nil {
-		if errors.Is(err, pebble.ErrNotFound) || pebble.IsCorruptionError(err) {
-			return nil, r.lost(err)
+	var chunk []byte
+	err := r.s.get(key, func(v []byte) error {
+		b, err := unseal(key, v)
+		if err == nil && int64(len(b)) != min(lay.chunk, r.cid.Size()-i*lay.chunk) {
+			err = errors.New("chunk has another size")
 		}
-		return nil, E("storage.Read", KindInternal, err)
-	}
-	defer func() { _ = closer.Close() }()
-	b, err := unseal(key, v)
-	if err == nil && int64(len(b)) != min(lay.chunk, r.cid.Size()-i*lay.chunk) {
-		err = errors.New("chunk has another size")
-	}
-	if err != nil {
+		if err != nil {
+			return E("storage.Read", KindCorrupt, err)
+		}
+		chunk = append(buf[:0], b...)
+		return nil
+	})
+	switch {
+	case err == nil:
+		return chunk, nil
+	case errors.Is(err, pebble.ErrNotFound) || pebble.IsCorruptionError(err):
+		return nil, r.lost(err)
+	case KindOf(err) == KindCorrupt:
 		return nil, r.s.corrupt(r.cid, err)
 	}
-	return append(buf[:0], b...), nil
+	return nil, E("storage.Read", KindInternal, err)
+}
+
+// get looks a chunk up, where writes go and then in the old database: a CID has
+// its chunks, all of them, in the one or in the other, and in both they are the
+// same. The value is use's only until it returns.
+func (s *Store) get(key []byte, use func([]byte) error) error {
+	v := s.use()
+	defer v.release()
+	value, closer, err := v.cur.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) && v.old != nil {
+		value, closer, err = v.old.db.Get(key)
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // the caller asks what kind it is
+	}
+	defer func() { _ = closer.Close() }()
+	return use(value)
 }
 
 // lost tells a blob that was erased meanwhile from one that lost a chunk.
@@ -282,19 +349,4 @@ func (s *Store) corrupt(cid CID, err error) error {
 		s.opts.OnCorrupt(cid, err)
 	}
 	return E("storage.Read", KindCorrupt, errors.Join(err, statErr))
-}
-
-// blockCorrupt is Pebble's word of a block that failed its own check.
-func (s *Store) blockCorrupt(info pebble.DataCorruptionInfo) {
-	s.logger.Error("a database block is corrupt", "path", info.Path, "err", info.Details)
-	if s.opts.OnCorrupt == nil {
-		return
-	}
-	// The bounds are those of the whole table: only a table of one blob names it.
-	cid, err := cidOfKey(info.Bounds.Start)
-	last, errLast := cidOfKey(info.Bounds.End.Key)
-	if err != nil || errLast != nil || cid != last {
-		cid = CID{}
-	}
-	s.opts.OnCorrupt(cid, info.Details)
 }

@@ -2,14 +2,15 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -22,9 +23,6 @@ const storeFormat = pebble.FormatTableFormatV6
 const (
 	defaultCacheBytes    = 64 << 20
 	defaultMemTableBytes = 64 << 20
-
-	storeDBDir      = "db"
-	storeStagingDir = "staging"
 )
 
 // StoreOptions are how a Store is opened.
@@ -65,6 +63,9 @@ type BlobInfo struct {
 	Generation uint64 `cbor:"2,keyasint"`
 	Time       int64  `cbor:"3,keyasint"`
 	Corrupt    bool   `cbor:"4,keyasint,omitempty"` // failed a check: kept, not served, replaced by the next Put
+	// Old copies lie in a database that is being replaced: they are served, not
+	// confirmed, and [Store.Adopt] or the next Put moves them.
+	Old bool `cbor:"5,keyasint,omitempty"`
 }
 
 // Store keeps the bytes of blobs on this node.
@@ -76,54 +77,93 @@ type BlobInfo struct {
 type Store struct {
 	opts   StoreOptions
 	fs     vfs.FS
+	dir    string
 	logger *slog.Logger
 	lay    layout
-	db     *pebble.DB
-	dbOpts *pebble.Options
+	cache  *pebble.Cache
 	sync   *pebble.WriteOptions
 
-	staging string
-	staged  atomic.Uint64 // numbers the files of this process
-	locks   cidLocks
-	space   spaceWatch
-	counts  counts
-	garbage atomic.Int64 // bytes of small blobs that were erased and not reclaimed
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	changing sync.Mutex // held while databases are made, replaced or dropped; before mu
+
+	mu    sync.RWMutex // protects the fields below; held for moments only
+	db    *pebble.DB   // of cur
+	cur   *database    // takes the writes
+	old   *database    // read only, while a rotten one is being replaced; nil else
+	aside string       // the path of one that could not be opened; "" when there is none
+
+	rot      chan struct{} // a database has to be replaced
+	staging  string
+	staged   atomic.Uint64 // numbers the files of this process
+	locks    cidLocks
+	space    spaceWatch
+	counts   counts
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	counting struct {
+		cancel context.CancelFunc
+		wg     sync.WaitGroup
+	}
 }
 
 // OpenStore opens the store in dir, or makes one. Power lost during the very
-// first open leaves a directory that opens the next time.
+// first open leaves a directory that opens the next time. A database whose
+// files are rotten is a [*RottenError] in the chain: [SetAside] is for it.
 func OpenStore(dir string, o StoreOptions) (*Store, error) {
 	const op = "storage.OpenStore"
 	o = o.withDefaults()
-	s := &Store{opts: o, fs: o.FS, logger: o.Logger, lay: o.layout, sync: pebble.Sync}
+	s := &Store{opts: o, fs: o.FS, dir: dir, logger: o.Logger, lay: o.layout, sync: pebble.Sync, rot: make(chan struct{}, 1)}
 	if o.noSync || Planted(BugReceiptUnsynced) {
 		s.sync = pebble.NoSync
 	}
 	s.staging = s.fs.PathJoin(dir, storeStagingDir)
 	s.space.fs, s.space.dir, s.space.floor = o.FS, dir, o.FreeFloorBytes
-	cache := pebble.NewCache(o.CacheBytes)
-	defer cache.Unref()
-	s.dbOpts = s.pebbleOptions(cache)
-	if !o.ReadOnly {
-		if err := s.prepare(dir); err != nil {
-			return nil, E(op, KindInternal, err)
-		}
-	}
-	s.dbOpts.ErrorIfNotExists = true // never a blank database in place of a damaged one
-	db, err := pebble.Open(s.fs.PathJoin(dir, storeDBDir), s.dbOpts)
-	if err != nil {
+	s.cache = pebble.NewCache(o.CacheBytes)
+	if err := s.openDatabases(); err != nil {
+		s.cache.Unref()
 		return nil, E(op, KindInternal, err)
 	}
-	s.db = db
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	s.counting.cancel = func() {}
 	if !o.ReadOnly {
-		snapshot := db.NewSnapshot()
-		s.wg.Go(func() { s.countHeld(ctx, snapshot) })
+		s.startCounting()
+		s.wg.Go(func() { s.runRebuild(ctx) })
 	}
 	return s, nil
+}
+
+// openDatabases opens the one that takes the writes and, when it is there, the
+// one that is being replaced.
+func (s *Store) openDatabases() error {
+	if !s.opts.ReadOnly {
+		if err := s.prepare(); err != nil {
+			return err
+		}
+	}
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", s.dir, err)
+	}
+	if aside := asideNumbers(names); len(aside) > 0 {
+		s.aside = s.fs.PathJoin(s.dir, asideName(aside[len(aside)-1]))
+	}
+	numbers := dbNumbers(names)
+	if len(numbers) == 0 {
+		numbers = []int{1} // read only, and not there: opening says so
+	}
+	if len(numbers) > 2 {
+		return fmt.Errorf("%s has %d databases, one of them behind another is the most", s.dir, len(numbers))
+	}
+	if s.cur, err = s.openDatabase(numbers[len(numbers)-1], s.cache, s.opts.ReadOnly); err != nil {
+		return err
+	}
+	s.db = s.cur.db
+	if len(numbers) == 2 {
+		if s.old, err = s.openDatabase(numbers[0], s.cache, true); err != nil {
+			return errors.Join(err, s.db.Close())
+		}
+	}
+	return nil
 }
 
 func (o StoreOptions) withDefaults() StoreOptions {
@@ -145,61 +185,44 @@ func (o StoreOptions) withDefaults() StoreOptions {
 	return o
 }
 
-// prepare makes the directories. The database is first made under another
-// name, and renamed when it is whole: a half-made one never opens again.
-func (s *Store) prepare(dir string) error {
-	if err := MkdirAllDurably(s.fs, dir); err != nil {
+// prepare makes the directories, removes what was left half done, and makes a
+// blank database where there is none.
+func (s *Store) prepare() error {
+	if err := MkdirAllDurably(s.fs, s.dir); err != nil {
 		return err
 	}
-	if err := s.fs.RemoveAll(s.staging); err != nil && !isNotExist(err) {
-		return fmt.Errorf("clear staging: %w", err)
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", s.dir, err)
+	}
+	for _, name := range names {
+		if name == storeStagingDir || name == storeGoneDBDir || strings.HasSuffix(name, newSuffix) {
+			if err := s.removeAll(s.fs.PathJoin(s.dir, name)); err != nil {
+				return err
+			}
+		}
 	}
 	if err := s.fs.MkdirAll(s.staging, 0o700); err != nil {
 		return fmt.Errorf("make staging: %w", err)
 	}
-	return MakePebble(s.fs, s.fs.PathJoin(dir, storeDBDir), s.dbOpts)
+	if len(dbNumbers(names)) > 0 {
+		return nil
+	}
+	return s.makeDatabase(1)
 }
 
-// pebbleOptions are the measured ones: without them small blobs cost several
-// times the CPU, and each byte is written several times over.
-func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
-	const (
-		fileBytes  = 64 << 20
-		blockBytes = 32 << 10
-		indexBytes = 256 << 10
-		bloomBits  = 10
-	)
-	o := &pebble.Options{
-		FS: OrderedFS(s.fs), Cache: cache, FormatMajorVersion: storeFormat, ReadOnly: s.opts.ReadOnly,
-		MemTableSize: s.opts.MemTableBytes, MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold: 8, L0StopWritesThreshold: 64, LBaseMaxBytes: 1 << 30, FlushSplitBytes: fileBytes,
-		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
-	}
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
-	for i := range o.TargetFileSizes {
-		o.TargetFileSizes[i] = fileBytes
-	}
-	for i := range o.Levels {
-		o.Levels[i].BlockSize = blockBytes
-		o.Levels[i].IndexBlockSize = indexBytes
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
-	}
-	log := PebbleLog{Logger: s.logger, Fatal: s.opts.OnFatal, Slow: s.opts.OnDiskSlow}
-	o.Logger = log
-	o.EventListener = &pebble.EventListener{
-		BackgroundError: log.BackgroundError,
-		DataCorruption:  s.blockCorrupt,
-		DiskSlow:        log.DiskSlow,
-	}
-	return o
-}
-
-// Close waits for what runs in the background and closes the database. No
+// Close waits for what runs in the background and closes the databases. No
 // other call may be on its way.
 func (s *Store) Close() error {
 	s.cancel()
 	s.wg.Wait()
-	if err := s.db.Close(); err != nil {
+	s.stopCounting()
+	err := s.db.Close()
+	if s.old != nil {
+		err = errors.Join(err, s.old.db.Close())
+	}
+	s.cache.Unref()
+	if err != nil {
 		return E("storage.Store.Close", KindInternal, err)
 	}
 	return nil

@@ -175,7 +175,7 @@ func (m *storeModel) check(t *rapid.T) {
 		}
 		size += cid.Size()
 	}
-	m.s.wg.Wait() // the count of what was there at the start
+	m.s.counting.wg.Wait() // the count of what was there at the start
 	if st := m.s.Stats(); st != (StoreStats{Blobs: int64(len(want)), Bytes: size, Counted: true}) {
 		t.Fatalf("Stats = %+v, want %d blobs of %d bytes", st, len(want), size)
 	}
@@ -336,7 +336,7 @@ func TestConcurrentPutsOfOneCID(t *testing.T) {
 			t.Errorf("generation %d, want the newest", info.Generation)
 		}
 	}
-	s.wg.Wait()
+	s.counting.wg.Wait()
 	if st := s.Stats(); st.Blobs != 3 || st.Bytes != 1100 {
 		t.Errorf("Stats = %+v", st)
 	}

@@ -90,3 +90,31 @@ func DigestMismatch(expected, actual CID) error {
 		Details: map[string]any{"reason": "digest", "expected": expected.String(), "actual": actual.String()},
 	}
 }
+
+// Verify reads a whole copy and holds it against its CID's own digest, not only
+// against its checksums. KindCorrupt: it is wrong, and quarantined from here
+// on. The bool is false when no copy is held.
+//
+// Blocks that lie in the block cache are taken from there.
+func (s *Store) Verify(ctx context.Context, cid CID) (bool, error) {
+	r, err := s.Open(ctx, cid, 0, -1)
+	switch {
+	case err != nil && KindOf(err) == KindNotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	defer func() { _ = r.Close() }()
+	hash := NewHasher()
+	if _, err := r.WriteTo(hash); err != nil {
+		return false, err
+	}
+	got, err := hash.CID()
+	if err == nil && got != cid {
+		err = DigestMismatch(cid, got)
+	}
+	if err != nil {
+		return false, s.corrupt(cid, err)
+	}
+	return true, nil
+}

@@ -231,6 +231,24 @@ func (c *Client) StatBlob(ctx context.Context, to storage.NodeID, cid storage.CI
 	return h.Value, h.Held, err
 }
 
+// StatBlobs asks a node what it holds of up to storage.HoldingsMax blobs; the
+// answer is in the order of cids.
+func (c *Client) StatBlobs(ctx context.Context, to storage.NodeID, cids []storage.CID) ([]storage.Holding, error) {
+	const op = "peer.StatBlobs"
+	holdings, err := exchange[[]byte](ctx, c.byID, string(to), pathStats, controlTimeout, cids)
+	if err != nil {
+		return nil, err
+	}
+	if len(holdings) != len(cids) {
+		return nil, storage.E(op, storage.KindCorrupt, fmt.Errorf("an answer about %d blobs for %d", len(holdings), len(cids)))
+	}
+	out := make([]storage.Holding, len(holdings))
+	for i, h := range holdings {
+		out[i] = storage.Holding(h)
+	}
+	return out, nil
+}
+
 // OpenBlob reads length bytes of a blob from offset; a length below 0 is to
 // the end. A body that is cut short ends in an error, never in a clean end.
 func (c *Client) OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CID, offset, length int64) (io.ReadCloser, error) {

@@ -62,6 +62,15 @@ func (s *stub) StatBlob(_ context.Context, cid storage.CID) (storage.BlobInfo, b
 	return s.info, s.held, s.err
 }
 
+// StatBlobs says of each blob what its size has it say.
+func (s *stub) StatBlobs(_ context.Context, cids []storage.CID) ([]storage.Holding, error) {
+	out := make([]storage.Holding, len(cids))
+	for i, cid := range cids {
+		out[i] = storage.Holding(cid.Size() % 3)
+	}
+	return out, s.err
+}
+
 func (s *stub) Propose(ctx context.Context, p Pack) (PackReply, error) { return s.propose(ctx, p) }
 
 func (s *stub) ReadIndex(context.Context) (ReadIndexReply, error) {

@@ -50,6 +50,7 @@ func NewServer(b Backend, o ServerOptions) *Server {
 	mux.HandleFunc("GET "+pathBlob+"{cid}", s.call(s.blobs, s.getBlob))
 	mux.HandleFunc("POST "+pathConfirm+"{cid}", s.call(s.controls, s.confirmBlob))
 	mux.HandleFunc("POST "+pathBlob+"{cid}", s.call(s.controls, s.statBlob))
+	mux.HandleFunc("POST "+pathStats, s.call(s.controls, control(statBytesMax, controlTimeout, s.statBlobs)))
 	mux.HandleFunc("POST "+pathPropose, s.call(s.controls, control(packBytesMax, proposeTimeout, b.Propose)))
 	mux.HandleFunc("POST "+pathReadIndex, s.call(s.controls, ask(controlTimeout, b.ReadIndex)))
 	mux.HandleFunc("POST "+pathTerm, s.call(s.controls, ask(controlTimeout, b.Term)))
@@ -252,6 +253,22 @@ func (s *Server) statBlob(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return reply(w, held[storage.BlobInfo]{Value: info, Held: ok})
+}
+
+// statBlobs answers with a byte for each blob.
+func (s *Server) statBlobs(ctx context.Context, cids []storage.CID) ([]byte, error) {
+	if len(cids) > storage.HoldingsMax {
+		return nil, storage.Invalid("peer.statBlobs", "", "cids", fmt.Sprintf("up to %d", storage.HoldingsMax))
+	}
+	holdings, err := s.b.StatBlobs(ctx, cids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, len(holdings))
+	for i, h := range holdings {
+		out[i] = byte(h)
+	}
+	return out, nil
 }
 
 // getBlob sends a range with its length: what is cut short never looks whole.

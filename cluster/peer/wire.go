@@ -17,6 +17,7 @@ import (
 const (
 	packBytesMax    = 8 << 20
 	controlBytesMax = 64 << 10
+	statBytesMax    = 256 << 10 // the CIDs of one question about many blobs
 	replyBytesMax   = 4 << 20
 	headerBytesMax  = 16 << 10
 
@@ -38,6 +39,7 @@ const (
 const (
 	pathBlob      = "/blob/"    // PUT, GET, HEAD + CID
 	pathConfirm   = "/confirm/" // POST + CID
+	pathStats     = "/stats"    // POST, many CIDs
 	pathPropose   = "/propose"
 	pathReadIndex = "/read-index"
 	pathTerm      = "/term"
@@ -56,6 +58,7 @@ type Backend interface {
 	ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error)
 	OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error)
 	StatBlob(ctx context.Context, cid storage.CID) (storage.BlobInfo, bool, error)
+	StatBlobs(ctx context.Context, cids []storage.CID) ([]storage.Holding, error)
 	Propose(ctx context.Context, p Pack) (PackReply, error)
 	ReadIndex(ctx context.Context) (ReadIndexReply, error)
 	Term(ctx context.Context) (uint64, error)
@@ -150,6 +153,10 @@ type Status struct {
 
 	Epoch   uint64 `cbor:"55,keyasint,omitempty"` // of the cluster's history, as it knows it
 	Removed bool   `cbor:"56,keyasint,omitempty"` // it knows that whoever asks was removed
+
+	Lost       int64 `cbor:"50,keyasint,omitempty"` // blobs that nobody has a good copy of, and whose first owner it is
+	Rebuilding bool  `cbor:"51,keyasint,omitempty"` // it replaces a rotten database of its blobs
+	ScrubLate  bool  `cbor:"52,keyasint,omitempty"` // it has copies that were not read for longer than it should take
 }
 
 // held is an answer that there may be none of.

@@ -65,6 +65,7 @@ func serveCommand() *cobra.Command {
 	f.Int64Var(&cfg.FreeFloorBytes, "free-floor-bytes", 0, "refuse uploads below so much free space; 0: 5 % or 2 GiB, -1: never")
 	f.Int64Var(&cfg.RebalanceRate, "rebalance-rate", 64<<20, "bytes each second that this node fetches for ring changes and repair; 0: no limit")
 	f.Int64Var(&cfg.BallastBytes, "ballast-bytes", -1, "reserve so much of the disk for the day when it is full; -1: 1 GiB or 1 % of the volume, 0: none")
+	f.DurationVar(&cfg.ScrubEvery, "scrub-every", 0, "read and hash every stored copy within this time; 0: 14 days (336h), -1s: never")
 	f.IntVar(&cfg.RaftMultiplier, "raft-multiplier", 1, "stretch Raft's timeouts on slow machines")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")

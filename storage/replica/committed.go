@@ -128,10 +128,15 @@ func (r *Replicator) look(ctx context.Context, batch []commit) {
 		}
 		held, ok, err := r.o.Owner.store.Stat(c.cid)
 		if err == nil && ok && !held.Corrupt {
+			r.regained(c.cid)
 			continue
 		}
 		g.Go(func() error {
-			if err := r.pull(ctx, c.cid); err != nil && ctx.Err() == nil {
+			err := r.pull(ctx, c.cid)
+			switch {
+			case err == nil:
+				r.regained(c.cid)
+			case ctx.Err() == nil:
 				r.o.Logger.Debug("copy not fetched yet", "cid", c.cid.String(), "err", err)
 				r.failed()
 			}

@@ -19,6 +19,9 @@ type Peers interface {
 	PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, body io.Reader) (storage.Receipt, error)
 	OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CID, offset, length int64) (io.ReadCloser, error)
 	StatBlob(ctx context.Context, to storage.NodeID, cid storage.CID) (storage.BlobInfo, bool, error)
+	// StatBlobs asks what a node holds of up to storage.HoldingsMax blobs; the
+	// answer is in the order of cids.
+	StatBlobs(ctx context.Context, to storage.NodeID, cids []storage.CID) ([]storage.Holding, error)
 }
 
 // Placement says who owns what and whom to ask first.

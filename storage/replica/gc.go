@@ -257,7 +257,8 @@ func (r *Replicator) collect(ctx context.Context, cid storage.CID) error {
 	return nil
 }
 
-// ownersShow reports whether every owner has a good copy.
+// ownersShow reports whether every owner has a good copy, in a database that is
+// not being replaced.
 func (r *Replicator) ownersShow(ctx context.Context, cid storage.CID, owners []storage.NodeID) bool {
 	for _, id := range owners {
 		if err := r.collector.asks.Wait(ctx); err != nil {
@@ -266,7 +267,7 @@ func (r *Replicator) ownersShow(ctx context.Context, cid storage.CID, owners []s
 		asking, cancel := context.WithTimeout(ctx, askWithin)
 		copied, held, err := r.o.Peers.StatBlob(asking, id, cid)
 		cancel()
-		if err != nil || !held || copied.Corrupt {
+		if err != nil || !held || copied.Corrupt || copied.Old {
 			return false
 		}
 	}

@@ -103,7 +103,9 @@ func (g *get) openAt(id storage.NodeID) (*stallReader, error) {
 	s.timer = time.AfterFunc(firstByteWithin, func() { cancel(errStalled) })
 	var err error
 	if id == g.r.o.Owner.id {
-		s.r, err = g.r.o.Owner.store.Open(ctx, g.cid, g.offset, g.end-g.offset)
+		if s.r, err = g.r.o.Owner.store.Open(ctx, g.cid, g.offset, g.end-g.offset); err != nil {
+			g.r.Want(g.cid)
+		}
 	} else {
 		s.r, err = g.r.o.Peers.OpenBlob(ctx, id, g.cid, g.offset, g.end-g.offset)
 	}

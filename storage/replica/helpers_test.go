@@ -77,6 +77,10 @@ type testCluster struct {
 	cur, next *storage.Ring
 	dead      []storage.NodeID // last in Order
 	opens     []opened
+	asked     []storage.NodeID // of each call of StatBlobs
+	statErr   error            // what StatBlobs answers
+	statShort bool             // StatBlobs answers about too few
+	opened    func(storage.CID)
 	alive     []storage.CID // the catalogue
 }
 
@@ -97,9 +101,84 @@ func newCluster(t *testing.T, n int) *testCluster {
 	}
 	c.self = c.nodes["n1"]
 	c.cur = ringOf(1, c.ids()[:min(3, n)]...)
-	c.r = New(Options{Owner: c.self.owner, Peers: c, Placement: c, Catalogue: c.catalogue, Logger: slog.New(slog.DiscardHandler)})
-	t.Cleanup(c.r.Close)
+	c.r = c.newReplicator()
 	return c
+}
+
+func (c *testCluster) newReplicator() *Replicator {
+	r := New(Options{Owner: c.self.owner, Peers: c, Placement: c, Catalogue: c.catalogue, Logger: slog.New(slog.DiscardHandler)})
+	c.t.Cleanup(r.Close)
+	return r
+}
+
+// reopen closes a node's store and opens it again.
+func (c *testCluster) reopen(id storage.NodeID) {
+	c.t.Helper()
+	n := c.nodes[id]
+	if err := n.store.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.openStore(n)
+}
+
+// flush has what a node's store keeps in its log written to tables.
+func (c *testCluster) flush(id storage.NodeID) {
+	c.t.Helper()
+	n := c.nodes[id]
+	for range 3 { // a log that is replayed when the store opens is flushed then
+		c.reopen(id)
+		if rotTables(c.t, n.fs, nil) > 0 {
+			return
+		}
+	}
+	c.t.Fatal("no table")
+}
+
+// rotBlob flips a bit of the first bytes of content wherever a node's tables
+// have them.
+func (c *testCluster) rotBlob(id storage.NodeID, b []byte) {
+	c.t.Helper()
+	n := c.nodes[id]
+	if err := n.store.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	if rotTables(c.t, n.fs, b[:64]) == 0 {
+		c.t.Fatal("the content is in no table")
+	}
+	c.openStore(n)
+}
+
+// rotTables flips a bit in each table that has these bytes, where they begin,
+// and counts the tables.
+func rotTables(t *testing.T, fs *vfs.MemFS, bytesOf []byte) (found int) {
+	t.Helper()
+	names, err := fs.List("blobs/db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		path := fs.PathJoin("blobs/db", name)
+		b := readFile(t, fs, path)
+		at := bytes.Index(b, bytesOf)
+		if at < 0 {
+			continue
+		}
+		found++
+		if bytesOf != nil {
+			b[at] ^= 1
+			f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+			if err == nil {
+				_, err = f.Write(b)
+			}
+			if err = errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return found
 }
 
 func (c *testCluster) openStore(n *testNode) {
@@ -351,7 +430,12 @@ func (g *gatedBody) Read(p []byte) (int, error) {
 
 // OpenBlob implements Peers.
 func (c *testCluster) OpenBlob(ctx context.Context, from storage.NodeID, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
-	n, f := c.called(from, func(*testNode) { c.opens = append(c.opens, opened{from, offset, length}) })
+	n, f := c.called(from, func(*testNode) {
+		c.opens = append(c.opens, opened{from, offset, length})
+		if c.opened != nil {
+			c.opened(cid)
+		}
+	})
 	switch {
 	case f.down:
 		return nil, &storage.Error{Op: "test", Kind: storage.KindUnavailable, Code: "unreachable"}
@@ -374,6 +458,36 @@ func (c *testCluster) StatBlob(_ context.Context, to storage.NodeID, cid storage
 		return storage.BlobInfo{}, false, &storage.Error{Op: "test", Kind: storage.KindUnavailable, Code: "unreachable"}
 	}
 	return n.store.Stat(cid)
+}
+
+// StatBlobs implements Peers.
+func (c *testCluster) StatBlobs(_ context.Context, to storage.NodeID, cids []storage.CID) ([]storage.Holding, error) {
+	n, f := c.called(to, func(*testNode) { c.asked = append(c.asked, to) })
+	if c.statErr != nil || c.statShort {
+		return nil, c.statErr
+	}
+	if f.down {
+		return nil, &storage.Error{Op: "test", Kind: storage.KindUnavailable, Code: "unreachable"}
+	}
+	holdings := make([]storage.Holding, len(cids))
+	for i, cid := range cids {
+		h, err := n.store.Holding(cid)
+		if err != nil {
+			return nil, err
+		}
+		if holdings[i] = h; h == storage.HoldsGood && f.corrupt {
+			holdings[i] = storage.HoldsCorrupt
+		}
+	}
+	return holdings, nil
+}
+
+func (c *testCluster) takeAsked() []storage.NodeID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := c.asked
+	c.asked = nil
+	return taken
 }
 
 func (c *testCluster) takeOpens() []opened {

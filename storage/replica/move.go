@@ -148,7 +148,7 @@ func (r *Replicator) lookFor(ctx context.Context, partitions []int) ([]missingOf
 			if err != nil {
 				return nil, err
 			}
-			if !held || info.Corrupt {
+			if !held || info.Corrupt || info.Old {
 				r.left.add(cid, 1)
 				s.note(cid)
 			}

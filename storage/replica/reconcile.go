@@ -2,7 +2,6 @@ package replica
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,24 +15,29 @@ const (
 	retryFirst     = time.Second // after a pass that left something missing
 	retryMost      = time.Minute
 	pageSize       = 1000
-	pullsMax       = 4    // copies that are fetched at the same time
-	corruptMax     = 1024 // corrupt copies that wait to be fetched again; a pass finds what did not fit
+	pullsMax       = 4 // copies that are fetched at the same time
 	pullTimeout    = time.Hour
 )
 
 // Status is how this node's part of the copies is.
 type Status struct {
-	Missing int64 // owned and not held, after the last pass
+	Missing int64 // owned, not held, and to be had, after the last pass
 	Corrupt int64 // held and failed a check
 	Checked int64 // owned, in the last pass
 	// Unsettled are commits that this node has applied and not looked after yet.
 	Unsettled int64
 	Finished  time.Time // of the last pass; zero before the first
+	// Lost are blobs that this node owns and nobody has a good copy of: every
+	// owner said so. LostFirst are those of them whose first owner this node is:
+	// added up over all nodes, they are the cluster's.
+	Lost, LostFirst int64
+	LostSince       time.Time // zero when nothing is lost
+	Progress        Progress
 }
 
 // Settled reports whether this node was found to hold all that it owns.
 func (s Status) Settled() bool {
-	return !s.Finished.IsZero() && s.Missing == 0 && s.Corrupt == 0 && s.Unsettled == 0
+	return !s.Finished.IsZero() && s.Missing == 0 && s.Lost == 0 && s.Corrupt == 0 && s.Unsettled == 0
 }
 
 // Status returns what the last pass found, and what has happened since.
@@ -58,19 +62,6 @@ func (r *Replicator) Kick() {
 	}
 }
 
-// OnCorrupt asks for a copy that failed its check to be fetched again. It does not block.
-func (r *Replicator) OnCorrupt(cid storage.CID) {
-	if cid.Inline() {
-		r.Kick() // which copy it was is not known
-		return
-	}
-	select {
-	case r.corrupt <- cid:
-	default:
-		r.Kick()
-	}
-}
-
 // Run reconciles at once, when kicked, and every ten minutes, and looks after
 // each commit in between, until ctx ends. A pass that left something missing is
 // repeated, ever less often.
@@ -79,6 +70,10 @@ func (r *Replicator) Run(ctx context.Context) {
 	defer wg.Wait()
 	wg.Go(func() { r.settle(ctx) })
 	wg.Go(func() { r.moving(ctx) })
+	wg.Go(func() { r.scrub(ctx) })
+	for range wantsWork {
+		wg.Go(func() { r.runWants(ctx) })
+	}
 	retry := retryFirst
 	for {
 		wait := reconcileEvery
@@ -109,23 +104,9 @@ func (r *Replicator) Run(ctx context.Context) {
 					timer.Reset(retry)
 					retry = min(2*retry, retryMost)
 				}
-			case cid := <-r.corrupt:
-				r.refetch(ctx, cid)
 			}
 		}
 		timer.Stop()
-	}
-}
-
-// refetch replaces a copy that failed its check. One that has no good copy to
-// replace it yet counts as missing, and a pass tries again.
-func (r *Replicator) refetch(ctx context.Context, cid storage.CID) {
-	if !r.wanted(cid) {
-		return
-	}
-	if err := r.pull(ctx, cid); err != nil && ctx.Err() == nil {
-		r.o.Logger.Error("a corrupt copy has no good one to replace it yet", "cid", cid.String(), "err", err)
-		r.failed()
 	}
 }
 
@@ -135,15 +116,22 @@ func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
 	cur, _ := r.o.Placement.Rings()
 	r.awaitErasing() // what is found is still there when this ring is acted on
 	pass := &pass{r: r, ctx: ctx, cur: cur, places: make(chan struct{}, pullsMax)}
+	pass.adopting = r.rebuilding()
+	r.progress(func(g *Progress) { *g = Progress{} })
 	err := pass.run() //nolint:contextcheck // the planted erasing has none
 	pass.wg.Wait()
 	st := Status{Missing: pass.missing.Load(), Corrupt: pass.corrupt.Load(), Checked: pass.checked, Finished: time.Now()}
+	r.setLost(pass, err == nil, &st)
 	if err != nil {
 		st.Missing = max(st.Missing, r.Status().Missing)
 	}
 	r.mu.Lock()
+	st.Progress = r.status.Progress
 	r.status = st
 	r.mu.Unlock()
+	if err == nil {
+		err = r.endRebuild(pass, st)
+	}
 	if err == nil && st.Missing == 0 && cur != nil {
 		r.synced.Store(cur.Version)
 	}
@@ -160,7 +148,17 @@ type pass struct {
 	lastOf  *storage.CID       // the last CID of the page before
 	heldEnd bool
 
-	checked int64
+	byStat   bool // the store can't list what it holds: it is asked for each
+	adopting bool // a rotten database is being replaced
+
+	checked   int64
+	lost      int64
+	lostFirst int64
+	lostCIDs  []storage.CID
+	mu        sync.Mutex // protects window
+	window    []*lack    // not good here, and not fetched yet
+	unadopted atomic.Int64
+
 	missing atomic.Int64
 	corrupt atomic.Int64
 	places  chan struct{}
@@ -181,14 +179,16 @@ func (p *pass) run() error {
 			return err
 		}
 		for i := range page {
-			if p.owns(page[i]) {
-				if err := p.check(page[i]); err != nil {
+			owned := p.owns(page[i])
+			if owned || p.adopting {
+				if err := p.check(page[i], owned); err != nil {
 					return err
 				}
 			}
 		}
 		if len(page) < pageSize {
-			return nil
+			p.wg.Wait() // what could not be adopted has to be fetched
+			return p.restore(true)
 		}
 		after = &page[len(page)-1]
 	}
@@ -198,26 +198,23 @@ func (p *pass) run() error {
 // What a next ring gives this node is fetched by moving, partition by partition.
 func (p *pass) owns(cid storage.CID) bool { return p.cur.Owns(p.r.o.Owner.id, cid) }
 
-func (p *pass) check(cid storage.CID) error {
-	p.checked++
+func (p *pass) check(cid storage.CID, owned bool) error {
 	info, held, err := p.find(cid)
-	if err != nil || held && !info.Corrupt {
+	if err != nil {
 		return err
 	}
-	if held {
-		p.corrupt.Add(1)
+	if owned {
+		p.checked++
 	}
-	p.places <- struct{}{}
-	p.wg.Go(func() {
-		defer func() { <-p.places }()
-		if err := p.r.pull(p.ctx, cid); err != nil {
-			p.missing.Add(1)
-			p.r.o.Logger.Debug("copy not restored yet", "cid", cid.String(), "err", err)
-		} else if held {
-			p.corrupt.Add(-1)
-		}
-	})
-	return nil
+	switch {
+	case held && info.Old:
+		p.adopt(info, owned)
+	case !owned || held && !info.Corrupt:
+		return nil
+	default:
+		p.lack(cid, held)
+	}
+	return p.restore(false)
 }
 
 // find moves on in the store's list up to a CID.
@@ -235,10 +232,17 @@ func (p *pass) find(cid storage.CID) (storage.BlobInfo, bool, error) {
 			found := p.held[0].CID == cid
 			return p.held[0], found, nil
 		}
+		if p.byStat {
+			return p.r.o.Owner.store.Stat(cid)
+		}
 		if p.heldEnd {
 			return storage.BlobInfo{}, false, nil
 		}
 		page, err := p.r.o.Owner.store.List(p.lastOf, pageSize)
+		if err != nil && storage.KindOf(err) == storage.KindCorrupt {
+			p.byStat = true
+			continue
+		}
 		if err != nil {
 			return storage.BlobInfo{}, false, err
 		}
@@ -253,29 +257,7 @@ func (p *pass) find(cid storage.CID) (storage.BlobInfo, bool, error) {
 // pull fetches a copy from the other holders, each in turn, until the store has
 // verified one.
 func (r *Replicator) pull(ctx context.Context, cid storage.CID) error {
-	ctx, cancel := context.WithTimeout(ctx, r.pulls.timeFor(cid))
-	defer cancel()
-	done, err := r.pulls.alone(ctx, cid)
-	if err != nil {
-		return err
-	}
-	defer done()
-	// It may have come since it was missed: with a put, or somebody else's pull.
-	if info, held, err := r.o.Owner.store.Stat(cid); err == nil && held && !info.Corrupt {
-		return nil
-	}
-	var errs []error
-	for _, id := range r.holders(cid) {
-		if id == r.o.Owner.id {
-			continue
-		}
-		err := r.pullFrom(ctx, id, cid)
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(append(errs, ctx.Err())...)
+	return r.pullOf(ctx, cid, r.holders(cid))
 }
 
 func (r *Replicator) pullFrom(ctx context.Context, id storage.NodeID, cid storage.CID) (err error) {

@@ -20,24 +20,27 @@ func (c *testCluster) mustReconcile(want Status) {
 	if st.Finished.IsZero() || c.r.Status() != st {
 		c.t.Errorf("status %+v after %+v", c.r.Status(), st)
 	}
-	st.Finished = time.Time{}
+	st.Finished, st.LostSince, st.LostFirst, st.Progress = time.Time{}, time.Time{}, 0, Progress{}
 	if st != want {
 		c.t.Errorf("reconciled: %+v, want %+v", st, want)
 	}
 }
 
 // run runs the Replicator until the test ends.
-func (c *testCluster) run() {
+func (c *testCluster) run() { c.t.Cleanup(c.runUntil()) }
+
+// runUntil runs it until stop is called.
+func (c *testCluster) runUntil() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		c.r.Run(ctx)
 	}()
-	c.t.Cleanup(func() {
+	return func() {
 		cancel()
 		<-done
-	})
+	}
 }
 
 // A pass restores what this node owns and lacks, and nothing else; it deletes
@@ -147,7 +150,11 @@ func TestReconcilePullsFromGoodHolders(t *testing.T) {
 				cid := c.keep(content(1, 1<<20), "n2", "n3")
 				c.set("n2", f)
 				c.set("n3", f)
-				c.mustReconcile(Status{Checked: 1, Missing: 1})
+				if f.corrupt { // on both: there is none
+					c.mustReconcile(Status{Checked: 1, Lost: 1})
+				} else {
+					c.mustReconcile(Status{Checked: 1, Missing: 1})
+				}
 				c.mustHold(cid, "n2", "n3")
 				c.set("n3", fault{})
 				c.mustReconcile(Status{Checked: 1})
@@ -201,8 +208,8 @@ func TestRunRepeatsUntilNothingIsMissing(t *testing.T) {
 		for i, wait := range []time.Duration{0, retryFirst, 2 * retryFirst, 4 * retryFirst} {
 			time.Sleep(wait)
 			synctest.Wait()
-			if opens := c.takeOpens(); len(opens) != 1 {
-				t.Fatalf("pass %d: opened %v", i, opens)
+			if asked := c.takeAsked(); len(asked) != 1 {
+				t.Fatalf("pass %d: asked %v", i, asked)
 			}
 		}
 		if c.r.Status().Settled() || c.r.SyncedFor() != 0 {

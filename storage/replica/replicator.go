@@ -27,6 +27,12 @@ type Options struct {
 	// BytesPerSecond bounds what is fetched for ring changes and repair, at least
 	// RateLeast; 0: no limit.
 	BytesPerSecond int64
+	// ScrubEvery is within what time every copy is read again; 0: two weeks,
+	// below 0: never.
+	ScrubEvery time.Duration
+	// RebuildKeep is for how long, in FSM time, a database that was replaced is
+	// kept; 0: as long as a receipt counts, and a bit.
+	RebuildKeep time.Duration
 }
 
 // Replicator keeps and finds the copies of all blobs of the cluster, as far as
@@ -42,7 +48,7 @@ type Replicator struct {
 
 	kick      chan struct{}
 	again     chan struct{} // a copy could not be fetched: a pass, but no sooner than retries allow
-	corrupt   chan storage.CID
+	wants     wants
 	commits   commits
 	collector *collector
 	synced    atomic.Uint64 // newest ring of which this node holds its part
@@ -51,14 +57,19 @@ type Replicator struct {
 	ringChanged chan struct{}
 	left        moveLeft
 
-	mu     sync.Mutex // protects status
+	mu     sync.Mutex // protects the fields below
 	status Status
+	lost   []storage.CID // the first of those that the last pass found lost
+	scrubs ScrubStatus
+	// rebuildFrom is the FSM time at which a rotten database was first seen to
+	// have been replaced, in Unix milliseconds; 0: there is none.
+	rebuildFrom int64
 }
 
 // New returns a Replicator that has not looked at anything yet.
 func New(o Options) *Replicator {
 	r := &Replicator{
-		o: o, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), corrupt: make(chan storage.CID, corruptMax),
+		o: o, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), wants: newWants(),
 		commits:    commits{wake: make(chan struct{}, 1)},
 		collector:  newCollector(),
 		stragglers: make(chan struct{}, stragglersMax),
