@@ -63,8 +63,8 @@ func (r *Replicator) Kick() {
 }
 
 // Run reconciles at once, when kicked, and every ten minutes, and looks after
-// each commit in between, until ctx ends. A pass that left something missing is
-// repeated, ever less often.
+// each commit in between, until ctx ends. A pass that left something missing, or
+// an old database in place, is repeated, ever less often.
 func (r *Replicator) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -81,7 +81,7 @@ func (r *Replicator) Run(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			r.o.Logger.Warn("reconciling failed", "err", err)
 		}
-		if err != nil || st.Missing > 0 {
+		if err != nil || st.Missing > 0 || r.Rebuilding() {
 			wait = retry
 			retry = min(2*retry, retryMost)
 		} else {
