@@ -29,7 +29,7 @@ func (s *Store) Note(name string) ([]byte, error) {
 	defer func() { _ = closer.Close() }()
 	b, err := unseal(key, value)
 	if err != nil {
-		return nil, nil //nolint:nilerr // a note is a help, and can be done without
+		return nil, nil // a note is a help, and can be done without
 	}
 	return bytes.Clone(b), nil
 }

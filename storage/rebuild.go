@@ -244,7 +244,7 @@ func (s *Store) dropGoneMark(cid CID) error {
 	}
 	if flags&flagCorrupt != 0 {
 		if _, _, held, err := s.headerIn(v.cur.db, cid); held || err != nil {
-			return nil //nolint:nilerr // the copy that it is about is here, if bad
+			return nil // the copy that it is about is here, if bad
 		}
 	}
 	if err := v.cur.db.Delete(markKey(cid), pebble.NoSync); err != nil {

@@ -27,14 +27,14 @@ func newNamespaces(t *testing.T, n int) *namespaces {
 		t.Skip("no ip command on this machine: no network namespaces")
 	}
 	s := &namespaces{t: t, name: fmt.Sprintf("rb%d", os.Getpid()%100_000), net: os.Getpid() % 250}
-	if out, err := s.try("ip", "link", "add", s.bridge(), "type", "bridge"); err != nil {
+	if out, err := s.try("link", "add", s.bridge(), "type", "bridge"); err != nil {
 		t.Skipf("no network namespaces on this machine: %v: %s", err, out)
 	}
 	t.Cleanup(func() { s.ip("link", "del", s.bridge()) })
 	s.ip("addr", "add", s.host(-1)+"/24", "dev", s.bridge())
 	s.ip("link", "set", s.bridge(), "up")
 	for i := range n {
-		if out, err := s.try("ip", "netns", "add", s.ns(i)); err != nil {
+		if out, err := s.try("netns", "add", s.ns(i)); err != nil {
 			t.Skipf("no network namespaces on this machine: %v: %s", err, out)
 		}
 		t.Cleanup(func() { s.ip("netns", "del", s.ns(i)) })
@@ -52,17 +52,17 @@ func (s *namespaces) ns(i int) string   { return fmt.Sprintf("%s-%d", s.name, i)
 func (s *namespaces) link(i int) string { return fmt.Sprintf("%sv%d", s.name, i) }
 func (s *namespaces) host(i int) string { return fmt.Sprintf("10.77.%d.%d", s.net, i+2) }
 
-func (s *namespaces) try(name string, args ...string) (string, error) {
-	out, err := exec.CommandContext(s.t.Context(), name, args...).CombinedOutput()
+func (s *namespaces) try(args ...string) (string, error) {
+	out, err := exec.CommandContext(s.t.Context(), "ip", args...).CombinedOutput()
 	if s.t.Context().Err() != nil { // cleaning up
-		out, err = exec.Command(name, args...).CombinedOutput()
+		out, err = exec.Command("ip", args...).CombinedOutput()
 	}
 	return strings.TrimSpace(string(out)), err
 }
 
 func (s *namespaces) ip(args ...string) {
 	s.t.Helper()
-	if out, err := s.try("ip", args...); err != nil {
+	if out, err := s.try(args...); err != nil {
 		s.t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
 	}
 }
@@ -147,7 +147,7 @@ func isolatedRefuses(t *testing.T, s *namespaces, p *testcluster.Processes, key 
 	held := p.Acked()[0]
 	heal := s.cut(node)
 	ask := func(path string) string {
-		out, err := s.try("ip", "netns", "exec", s.ns(node), "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+		out, err := s.try("netns", "exec", s.ns(node), "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
 			"-H", "Authorization: Bearer "+key, "http://"+p.Addr(node)+path)
 		if err != nil {
 			t.Errorf("ask the isolated node: %v: %s", err, out)
@@ -158,7 +158,7 @@ func isolatedRefuses(t *testing.T, s *namespaces, p *testcluster.Processes, key 
 	if got := ask("/api/balance"); got != fmt.Sprint(http.StatusServiceUnavailable) {
 		t.Errorf("I4: an isolated node answers a balance with %s", got)
 	}
-	out, err := s.try("ip", "netns", "exec", s.ns(node), "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://"+p.Addr(node)+"/api/content/"+held.String())
+	out, err := s.try("netns", "exec", s.ns(node), "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://"+p.Addr(node)+"/api/content/"+held.String())
 	if err != nil || out != fmt.Sprint(http.StatusOK) {
 		t.Errorf("I17: an isolated node answers for content that it holds with %s, %v", out, err)
 	}

@@ -130,7 +130,7 @@ func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
 	r.status = st
 	r.mu.Unlock()
 	if err == nil {
-		err = r.endRebuild(pass, st)
+		err = r.endRebuild(pass, st) //nolint:contextcheck // counting has the store's own lifetime
 	}
 	if err == nil && st.Missing == 0 && cur != nil {
 		r.synced.Store(cur.Version)

@@ -169,7 +169,8 @@ func TestWantPauses(t *testing.T) {
 	t.Parallel()
 	w := newWants()
 	cid := storage.SumCID(content(1, 100))
-	if !w.add(cid) || !w.add(cid) || len(w.queue) != 1 {
+	first, again := w.add(cid), w.add(cid)
+	if !first || !again || len(w.queue) != 1 {
 		t.Errorf("%d in the queue", len(w.queue))
 	}
 	<-w.queue
