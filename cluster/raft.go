@@ -55,7 +55,9 @@ type Options struct {
 	Logger     *slog.Logger
 	Tuning     Tuning
 	// Intact checks the data of an entry as it lies in the log; nil: not checked.
-	Intact    func(data []byte) error
+	Intact func(data []byte) error
+	// Refuse reports whether nothing may come from a node any more: it was removed.
+	Refuse    func(storage.NodeID) bool
 	OnRemoved func()      // the cluster took this node out
 	OnStuck   func(error) // this node can't follow the leader, and never will
 	OnFatal   func(error) // the log can't be written; the goroutine that met it panics

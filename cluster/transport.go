@@ -23,21 +23,30 @@ type streamLayer struct {
 	ended func(storage.NodeID)
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. Connections of nodes that were removed are
+// dropped: Raft takes entries from whoever leads with a higher term, and asks
+// for a place in the configuration only when it is asked for a vote. Old disks
+// that make a majority of the old members would overwrite a new epoch's log.
 func (s *streamLayer) Accept() (net.Conn, error) {
-	conn, err := s.Listener.Accept()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // a listener hands errors on
+	for {
+		conn, err := s.Listener.Accept()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // a listener hands errors on
+		}
+		c, ok := conn.(*tls.Conn)
+		if !ok {
+			return conn, nil
+		}
+		id, ok := PeerID(c.ConnectionState())
+		if !ok {
+			return conn, nil
+		}
+		if s.o.Refuse != nil && s.o.Refuse(id) {
+			_ = conn.Close() // it is nobody's to use
+			continue
+		}
+		return &watchedConn{Conn: conn, ended: func() { s.ended(id) }}, nil
 	}
-	c, ok := conn.(*tls.Conn)
-	if !ok {
-		return conn, nil
-	}
-	id, ok := PeerID(c.ConnectionState())
-	if !ok {
-		return conn, nil
-	}
-	return &watchedConn{Conn: conn, ended: func() { s.ended(id) }}, nil
 }
 
 // Dial opens a connection to a node, whose certificate must carry its id.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -189,6 +190,13 @@ func (n *Node) knownPeer(ctx context.Context) error {
 		return nil
 	}
 	return &storage.Error{Op: "node.knownPeer", Kind: storage.KindForbidden, Code: "not_a_member"}
+}
+
+// refuses reports whether a node was removed: its Raft is not listened to.
+// What can't be read counts as not removed: such a node halts anyway.
+func (n *Node) refuses(id storage.NodeID) bool {
+	gone, err := n.fsm.Removed(id)
+	return err == nil && gone || slices.Contains(n.dir.identity().Removed, id)
 }
 
 func (n *Node) isMember(id storage.NodeID) bool {

@@ -44,6 +44,9 @@ type identityRecord struct {
 	// Peers are the last known RPC addresses: hints for the time before the
 	// replicated address book can be read.
 	Peers map[storage.NodeID]string `json:"peers,omitempty"`
+	// Removed are the members that a recovery removed. The metadata knows them,
+	// too, but only once it has applied the log: until then they count from here.
+	Removed []storage.NodeID `json:"removed,omitempty"`
 }
 
 // dataDir is a node's directory: one process at a time.

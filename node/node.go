@@ -232,6 +232,7 @@ func (n *Node) openRaft() error {
 		Identity: n.identity, Listener: n.mux.Raft(), Dial: n.cfg.Network, Resolve: n.resolve,
 		Multiplier: n.cfg.RaftMultiplier, Tuning: n.cfg.Raft, Logger: n.logger,
 		Intact:    meta.Intact,
+		Refuse:    n.refuses,
 		OnRemoved: n.endRemoved,
 		OnStuck:   func(err error) { n.fail("can't follow the leader", stuck(err)) },
 		OnFatal:   func(err error) { n.fail("raft log can't go on", err) },

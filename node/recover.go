@@ -132,7 +132,16 @@ func (r *recovery) run(ctx context.Context) error {
 	if err != nil || !r.o.Do {
 		return err
 	}
-	r.report.Index, err = r.log.GoOnAlone(id.Node, command)
+	if r.report.Index, err = r.log.GoOnAlone(id.Node, command); err != nil {
+		return err
+	}
+	removed, err := r.ahead.RemovedNodes()
+	if err != nil {
+		return err
+	}
+	// The log says it all; this is for the moment before it is applied. Power
+	// lost in between costs that moment's guard: done again, both are written.
+	err = r.d.update(func(id *identityRecord) { id.Removed = removed })
 	r.report.Done = err == nil
 	return err
 }

@@ -93,7 +93,8 @@ func TestRecoverFromOneOfThree(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	oldDiskIsRefused(t, c, 0)
+	oldDisksAreRefused(t, c, survivor, 0, 2)
+	c.WaitReady()
 
 	// What is left of the others joins as somebody new, with its blobs at hand.
 	was, is, err := node.Forget(c.DataDir(2))
@@ -126,24 +127,42 @@ func eraseOffline(t *testing.T, dir string, cids []storage.CID) {
 	}
 }
 
-// oldDiskIsRefused starts a node that was removed on the disk that it had.
-func oldDiskIsRefused(t *testing.T, c *testcluster.Cluster, i int) {
+// oldDisksAreRefused starts nodes that were removed on the disks that they had,
+// while they reach nobody but each other: they are the old cluster's majority,
+// and can't know. Once they reach the new epoch, they end.
+func oldDisksAreRefused(t *testing.T, c *testcluster.Cluster, survivor int, old ...int) {
 	t.Helper()
-	n := c.Resurrect(i)
+	c.Isolate(survivor)
 	closing, cancel := context.WithCancel(context.Background())
 	cancel()
-	defer func() {
-		if err := n.Close(closing); err != nil {
-			t.Error(err)
+	var nodes []*node.Node
+	for _, i := range old {
+		n := c.Resurrect(i)
+		defer func() {
+			if err := n.Close(closing); err != nil {
+				t.Error(err)
+			}
+		}()
+		nodes = append(nodes, n)
+	}
+	ready, stop := context.WithTimeout(t.Context(), refusedWait)
+	defer stop()
+	for _, n := range nodes {
+		if err := n.WaitReady(ready); err != nil {
+			t.Fatal(err)
 		}
-	}()
-	select {
-	case err := <-n.Failed():
-		if !strings.Contains(err.Error(), "removed") {
-			t.Errorf("the old disk fails with %v", err)
+	}
+	c.Heal()
+	late := time.After(refusedWait)
+	for _, n := range nodes {
+		select {
+		case err := <-n.Failed():
+			if !strings.Contains(err.Error(), "removed") {
+				t.Errorf("an old disk fails with %v", err)
+			}
+		case <-late:
+			t.Errorf("node %s was removed, and goes on", n.ID())
 		}
-	case <-time.After(refusedWait):
-		t.Error("a node that was removed goes on")
 	}
 }
 

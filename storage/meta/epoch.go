@@ -138,6 +138,17 @@ func (f *FSM) Epoch() (e Epoch, err error) {
 	return e, err
 }
 
+// RemovedNodes returns all that were taken out for ever, by id.
+func (f *FSM) RemovedNodes() (ids []storage.NodeID, err error) {
+	err = f.view("RemovedNodes", func(r pebble.Reader) error {
+		return scan(r, []byte{tableRemoved}, func(k, _ []byte) (bool, error) {
+			ids = append(ids, storage.NodeID(k[1:len(k)-1]))
+			return true, nil
+		})
+	})
+	return ids, err
+}
+
 // CopyTo writes the state as it is into a directory of its own, from which
 // [Open] opens it. The tables are linked where the file system can.
 func (f *FSM) CopyTo(dir string) error {

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"slices"
 	"testing"
 
 	"ringbin/storage"
@@ -45,6 +46,9 @@ func TestNewEpoch(t *testing.T) {
 		if err != nil || gone != want {
 			t.Errorf("%s removed: %t %v", id, gone, err)
 		}
+	}
+	if ids, err := w.f.RemovedNodes(); err != nil || !slices.Equal(ids, []storage.NodeID{"n1", "n3", "n4"}) {
+		t.Errorf("removed are %v %v", ids, err)
 	}
 	w.refused(Header{}, PutNode{Node: testNode("n1", 2)}, storage.KindForbidden, "node_removed")
 	w.refused(Header{}, RingSynced{Node: "n1", Incarnation: 1, Version: 2}, storage.KindConflict, "ring_changed")
