@@ -153,14 +153,15 @@ func oldDisksAreRefused(t *testing.T, c *testcluster.Cluster, survivor int, old 
 		}
 	}
 	c.Heal()
-	late := time.After(refusedWait)
+	late, done := context.WithTimeout(t.Context(), refusedWait)
+	defer done()
 	for _, n := range nodes {
 		select {
 		case err := <-n.Failed():
 			if !strings.Contains(err.Error(), "removed") {
 				t.Errorf("an old disk fails with %v", err)
 			}
-		case <-late:
+		case <-late.Done():
 			t.Errorf("node %s was removed, and goes on", n.ID())
 		}
 	}
