@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,8 +28,9 @@ const (
 
 // Limits of rot. A database that reaches one is replaced.
 const (
-	rotTablesMax   = 16 // distinct tables of several blobs with a block that failed its check
-	rotFailuresMax = 3  // compactions that failed for rot: Pebble tries them again every five minutes, for ever
+	rotTablesMax   = 16      // distinct tables of several blobs with a block that failed its check
+	rotFailuresMax = 3       // compactions that failed for rot: Pebble tries them again every five minutes, for ever
+	rotFaultsMax   = 1 << 16 // CIDs whose bad blocks are remembered
 	rotLogEvery    = 10 * time.Second
 )
 
@@ -45,6 +47,7 @@ type database struct {
 	mu       sync.Mutex // protects the fields below
 	tables   map[string]bool
 	failures int
+	faults   map[CID]map[string]error // by key: it lies in a block that is bad
 	logged   time.Time
 	silent   int // messages that were not logged since
 }
@@ -89,7 +92,7 @@ func (e *RottenError) Unwrap() error { return e.Err }
 // openDatabase opens one that is there. A rotten one is a [RottenError]; never
 // is a blank one made in its place.
 func (s *Store) openDatabase(number int, cache *pebble.Cache, readOnly bool) (*database, error) {
-	d := &database{s: s, path: s.fs.PathJoin(s.dir, dbName(number)), number: number, tables: map[string]bool{}}
+	d := &database{s: s, path: s.fs.PathJoin(s.dir, dbName(number)), number: number, tables: map[string]bool{}, faults: map[CID]map[string]error{}}
 	err := checkManifest(s.fs, d.path)
 	if err == nil {
 		o := d.options(cache)
@@ -117,7 +120,7 @@ func isRot(err error) bool {
 func (s *Store) makeDatabase(number int) error {
 	cache := pebble.NewCache(1 << 20)
 	defer cache.Unref()
-	d := &database{s: s, path: s.fs.PathJoin(s.dir, dbName(number)), tables: map[string]bool{}}
+	d := &database{s: s, path: s.fs.PathJoin(s.dir, dbName(number)), tables: map[string]bool{}, faults: map[CID]map[string]error{}}
 	return MakePebble(s.fs, d.path, d.options(cache))
 }
 
@@ -217,6 +220,37 @@ func (d *database) noteTable(path string) (first bool) {
 		d.s.rotten(d)
 	}
 	return true
+}
+
+// get looks a key of a CID up. What a bad block gave is remembered, since to
+// read it again is dear: Pebble looks for the bit that flipped, for a second and
+// more.
+func (d *database) get(cid CID, key []byte) ([]byte, io.Closer, error) {
+	d.mu.Lock()
+	err := d.faults[cid][string(key)]
+	d.mu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	v, closer, err := d.db.Get(key)
+	if err != nil && pebble.IsCorruptionError(err) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if len(d.faults) < rotFaultsMax {
+			if d.faults[cid] == nil {
+				d.faults[cid] = map[string]error{}
+			}
+			d.faults[cid][string(key)] = err
+		}
+	}
+	return v, closer, err //nolint:wrapcheck // callers ask what kind it is
+}
+
+// forget drops what is remembered of a CID: its keys were written.
+func (d *database) forget(cid CID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.faults, cid)
 }
 
 // listFailed notes that blobs could not be listed for rot: they never could

@@ -43,6 +43,7 @@ func (s *Store) EraseIf(ctx context.Context, cid CID, may func(held BlobInfo) (b
 	if s.lay.class(cid.Size()) == classSmall && !held.Old {
 		v.cur.garbage.Add(cid.Size())
 	}
+	v.cur.forget(cid)
 	s.counts.add(cid, -1)
 	return true, nil
 }
@@ -80,8 +81,12 @@ func (s *Store) eraseSmall(v view, cid CID) error {
 // which the next Put of the CID writes over, or the copy in the old database.
 func (s *Store) eraseLarge(ctx context.Context, v view, cid CID) error {
 	start, end := s.lay.span(cid)
-	err := v.cur.db.Excise(ctx, pebble.KeyRange{Start: start, End: end})
-	if err != nil && pebble.IsCorruptionError(err) { // a table that it shares with others, and that can't be read
+	var err error
+	counted := s.counts.counted.Load() // else the snapshot that is being counted would lose it
+	if counted {
+		err = v.cur.db.Excise(ctx, pebble.KeyRange{Start: start, End: end})
+	}
+	if !counted || err != nil && pebble.IsCorruptionError(err) { // a table that it shares with others, and that can't be read
 		err = v.cur.db.DeleteRange(start, end, s.sync)
 	}
 	if err != nil {

@@ -257,6 +257,7 @@ func (s *Store) publish(cid CID, m Mark, commit func(remark bool) error) (BlobIn
 	if err := commit(ok || !unmarked); err != nil {
 		return BlobInfo{}, DiskError("storage.Put", err)
 	}
+	s.forget(cid)
 	if !ok {
 		s.counts.add(cid, 1)
 	}

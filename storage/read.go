@@ -30,22 +30,21 @@ func (s *Store) look(cid CID) (copyState, bool, error) {
 	}
 	v := s.use()
 	defer v.release()
-	// The mark comes first: what is quarantined already is not read again. To
-	// meet a rotten block is dear, since Pebble looks for the bit that flipped.
+	// The mark comes first: what is quarantined already is not read again.
 	c := copyState{BlobInfo: BlobInfo{CID: cid}}
-	marked, flags, err := addMark(v.cur.db, &c)
+	marked, flags, err := addMark(v.cur, &c)
 	if err != nil {
 		return copyState{}, false, err
 	}
 	if flags&flagCorrupt != 0 {
 		return c, true, nil
 	}
-	ok, err := s.addHeader(v.cur.db, &c)
+	ok, err := s.addHeader(v.cur, &c)
 	if err != nil || ok || v.old == nil || flags&flagGone != 0 {
 		return c, ok && err == nil, err
 	}
 	if !marked { // else the old database's own mark is older
-		if _, flags, err = addMark(v.old.db, &c); err != nil {
+		if _, flags, err = addMark(v.old, &c); err != nil {
 			return copyState{}, false, err
 		}
 	}
@@ -53,14 +52,14 @@ func (s *Store) look(cid CID) (copyState, bool, error) {
 	if flags&flagCorrupt != 0 {
 		return c, true, nil
 	}
-	ok, err = s.addHeader(v.old.db, &c)
+	ok, err = s.addHeader(v.old, &c)
 	return c, ok && err == nil, err
 }
 
 // addHeader adds what a copy's header in a database says; the bool is false
 // when there is none.
-func (s *Store) addHeader(db *pebble.DB, c *copyState) (bool, error) {
-	m, _, ok, err := s.headerIn(db, c.CID)
+func (s *Store) addHeader(d *database, c *copyState) (bool, error) {
+	m, _, ok, err := s.headerIn(d, c.CID)
 	if err != nil && KindOf(err) != KindCorrupt || !ok && err == nil {
 		return false, err
 	}
@@ -73,9 +72,9 @@ func (s *Store) addHeader(db *pebble.DB, c *copyState) (bool, error) {
 
 // addMark adds what a database's mark says. A mark that can't be read makes the
 // copy corrupt: its generation is not known any more.
-func addMark(db *pebble.DB, c *copyState) (found bool, flags byte, err error) {
+func addMark(d *database, c *copyState) (found bool, flags byte, err error) {
 	key := markKey(c.CID)
-	v, closer, err := db.Get(key)
+	v, closer, err := d.get(c.CID, key)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		return false, 0, nil
@@ -102,7 +101,7 @@ func (s *Store) unmarked(cid CID) (bool, error) {
 	v := s.use()
 	defer v.release()
 	c := copyState{BlobInfo: BlobInfo{CID: cid}}
-	found, _, err := addMark(v.cur.db, &c)
+	found, _, err := addMark(v.cur, &c)
 	return !found, err
 }
 
@@ -110,17 +109,17 @@ func (s *Store) unmarked(cid CID) (bool, error) {
 func (s *Store) readHeader(cid CID) (tiny []byte, ok bool, err error) {
 	v := s.use()
 	defer v.release()
-	_, tiny, ok, err = s.headerIn(v.cur.db, cid)
+	_, tiny, ok, err = s.headerIn(v.cur, cid)
 	if !ok && err == nil && v.old != nil {
-		_, tiny, ok, err = s.headerIn(v.old.db, cid)
+		_, tiny, ok, err = s.headerIn(v.old, cid)
 	}
 	return tiny, ok, err
 }
 
 // headerIn returns a blob's own mark, and a copy of its bytes when they lie in the header.
-func (s *Store) headerIn(db *pebble.DB, cid CID) (m Mark, tiny []byte, ok bool, err error) {
+func (s *Store) headerIn(d *database, cid CID) (m Mark, tiny []byte, ok bool, err error) {
 	key := s.lay.key(cid, headerChunk)
-	v, closer, err := db.Get(key)
+	v, closer, err := d.get(cid, key)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		return Mark{}, nil, false, nil
@@ -288,7 +287,7 @@ func (r *Reader) fetch(i int64, buf []byte) ([]byte, error) {
 	lay := r.s.lay
 	key := lay.key(r.cid, uint32(i))
 	var chunk []byte
-	err := r.s.get(key, func(v []byte) error {
+	err := r.s.get(r.cid, key, func(v []byte) error {
 		b, err := unseal(key, v)
 		if err == nil && int64(len(b)) != min(lay.chunk, r.cid.Size()-i*lay.chunk) {
 			err = errors.New("chunk has another size")
@@ -313,12 +312,12 @@ func (r *Reader) fetch(i int64, buf []byte) ([]byte, error) {
 // get looks a chunk up, where writes go and then in the old database: a CID has
 // its chunks, all of them, in the one or in the other, and in both they are the
 // same. The value is use's only until it returns.
-func (s *Store) get(key []byte, use func([]byte) error) error {
+func (s *Store) get(cid CID, key []byte, use func([]byte) error) error {
 	v := s.use()
 	defer v.release()
-	value, closer, err := v.cur.db.Get(key)
+	value, closer, err := v.cur.get(cid, key)
 	if errors.Is(err, pebble.ErrNotFound) && v.old != nil {
-		value, closer, err = v.old.db.Get(key)
+		value, closer, err = v.old.get(cid, key)
 	}
 	if err != nil {
 		return err //nolint:wrapcheck // the caller asks what kind it is

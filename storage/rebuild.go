@@ -107,6 +107,13 @@ func (s *Store) use() view {
 	return v
 }
 
+// forget drops what is remembered of bad blocks of a CID where writes go.
+func (s *Store) forget(cid CID) {
+	v := s.use()
+	defer v.release()
+	v.cur.forget(cid)
+}
+
 func (v view) release() {
 	v.cur.users.Done()
 	if v.old != nil {
@@ -238,12 +245,12 @@ func (s *Store) dropGoneMark(cid CID) error {
 	defer s.locks.lock(cid)()
 	v := s.use()
 	defer v.release()
-	_, flags, err := addMark(v.cur.db, &copyState{BlobInfo: BlobInfo{CID: cid}})
+	_, flags, err := addMark(v.cur, &copyState{BlobInfo: BlobInfo{CID: cid}})
 	if err != nil || flags&(flagGone|flagCorrupt) == 0 {
 		return err
 	}
 	if flags&flagCorrupt != 0 {
-		if _, _, held, err := s.headerIn(v.cur.db, cid); held || err != nil {
+		if _, _, held, err := s.headerIn(v.cur, cid); held || err != nil {
 			return nil // the copy that it is about is here, if bad
 		}
 	}
