@@ -183,17 +183,16 @@ func TestLostOnAllNodes(t *testing.T) {
 			t.Fatalf("a blob that is rotten everywhere is answered with %d", a.Status)
 		}
 		for i := range 3 {
-			if codes, _ := health(t, c.Node(i)); codes["lost"].Count != 1 || codes["lost"].Since.IsZero() {
+			codes, lost := health(t, c.Node(i))
+			if codes["lost"].Count != 1 || codes["lost"].Since.IsZero() || len(lost) != 1 {
 				return false
+			}
+			if lost[0] != cid.String() {
+				t.Fatalf("node %d lists %q as lost", i, lost)
 			}
 		}
 		return true
 	})
-	for i := range 3 {
-		if _, lost := health(t, c.Node(i)); len(lost) != 1 || lost[0] != cid.String() {
-			t.Errorf("node %d lists %q as lost", i, lost)
-		}
-	}
 	for _, b := range contents {
 		if _, err := c.Client(1, "").Get(storage.SumCID(b)); err != nil {
 			t.Errorf("another blob: %v", err)
@@ -241,7 +240,7 @@ func TestScrubFindsSilentRot(t *testing.T) {
 	}
 	c.WaitConverged()
 	c.Stop(1)
-	if n := c.RotBlobs(1, b[300<<10:]); n != 1 { // not where a list reads
+	if n := c.RotBlobs(1, b[256<<10:]); n != 1 { // not where a list reads
 		t.Fatalf("%d places", n)
 	}
 	c.Restart(1)
@@ -266,7 +265,7 @@ func TestReadRepair(t *testing.T) {
 	}
 	c.WaitConverged()
 	c.Stop(1)
-	if n := c.RotBlobs(1, b[300<<10:]); n != 1 {
+	if n := c.RotBlobs(1, b[256<<10:]); n != 1 {
 		t.Fatalf("%d places", n)
 	}
 	c.Restart(1)

@@ -24,7 +24,8 @@ type Status struct {
 	Missing int64 // owned, not held, and to be had, after the last pass
 	Corrupt int64 // held and failed a check
 	Checked int64 // owned, in the last pass
-	// Unsettled are commits that this node has applied and not looked after yet.
+	// Unsettled are commits that this node has applied and not looked after yet,
+	// and single copies that wait for their repair.
 	Unsettled int64
 	Finished  time.Time // of the last pass; zero before the first
 	// Lost are blobs that this node owns and nobody has a good copy of: every
@@ -42,7 +43,7 @@ func (s Status) Settled() bool {
 
 // Status returns what the last pass found, and what has happened since.
 func (r *Replicator) Status() Status {
-	unsettled := r.commits.len()
+	unsettled := r.commits.len() + r.wants.len()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	st := r.status

@@ -17,6 +17,9 @@ func (c *testCluster) mustReconcile(want Status) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	for len(c.r.wants.queue) > 0 { // nobody works on them without Run
+		c.r.wants.done(<-c.r.wants.queue, true)
+	}
 	if st.Finished.IsZero() || c.r.Status() != st {
 		c.t.Errorf("status %+v after %+v", c.r.Status(), st)
 	}

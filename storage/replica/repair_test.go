@@ -147,7 +147,13 @@ func TestWant(t *testing.T) {
 			c.r.Want(cid)
 			c.r.Want(dead)
 		}
+		if st := c.r.Status(); st.Settled() {
+			t.Error("settled while copies wait for their repair")
+		}
 		synctest.Wait()
+		if st := c.r.Status(); !st.Settled() {
+			t.Errorf("%+v", st)
+		}
 		c.mustHold(cid, "n1", "n2")
 		c.mustHold(dead, "n2")
 		if opens := c.takeOpens(); len(opens) != 1 {
@@ -208,7 +214,7 @@ func TestScrub(t *testing.T) {
 			cid := c.keep(b, "n1", "n2")
 			all += cid.Size()
 			if i == 7 {
-				c.rotBlob("n1", b[300<<10:]) // no list comes by there
+				c.rotBlob("n1", b[256<<10:]) // no list comes by there
 				bad = cid
 			}
 		}

@@ -67,6 +67,18 @@ func (w *wants) done(cid storage.CID, restored bool) {
 	w.until[cid] = time.Now().Add(wantPause)
 }
 
+// len is how many copies wait, or are being fetched.
+func (w *wants) len() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, until := range w.until {
+		if until.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // Want says that a copy was asked for here, and is missing or bad: if this node
 // owns it, it is fetched, without a pass. It does not block.
 func (r *Replicator) Want(cid storage.CID) {
@@ -94,13 +106,13 @@ func (r *Replicator) runWants(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			r.wants.done(cid, err == nil)
 			if err == nil {
 				r.regained(cid)
 			} else {
 				r.o.Logger.Warn("a copy that is wanted could not be had yet", "cid", cid.String(), "err", err)
-				r.failed()
+				r.failed() // before it is done with: it is missing, or it waits, and never neither
 			}
+			r.wants.done(cid, err == nil)
 		}
 	}
 }
