@@ -46,6 +46,9 @@ func (s *Store) putAgain(ctx context.Context, cid CID, body io.Reader, m Mark) (
 		return BlobInfo{}, err
 	}
 	info, ok, err := s.Confirm(cid, m)
+	if err == nil && !ok && s.Adopt(ctx, cid) == nil { // its database may have been replaced meanwhile
+		info, ok, err = s.Confirm(cid, m)
+	}
 	if err == nil && !ok {
 		err = &Error{Op: "storage.Put", Kind: KindUnavailable, Text: "the copy that was there went away meanwhile"}
 	}

@@ -103,7 +103,7 @@ func mustReadFrom(t *testing.T, c *testcluster.Cluster, i int, contents [][]byte
 // each of 100 blobs on another, at the same time: all copies are right again
 // without help, while the cluster serves.
 func TestWipedAndRotten(t *testing.T) {
-	onlyInChaos(t) // Pebble tries each bit of a rotten block, which takes minutes
+	onlyInChaos(t) // it takes a minute or so
 	c := testcluster.Start(t, 3, testcluster.Options{Configure: func(_ int, cfg *node.Config) { cfg.RebuildKeep = time.Millisecond }})
 	_, key := c.Account(1_000_000)
 	contents := upload(t, c, key, 130)
