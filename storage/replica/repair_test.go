@@ -295,6 +295,43 @@ func TestReconcileReplacesARottenStore(t *testing.T) {
 	})
 }
 
+// I13: a copy of what is alive is not let go with the old database because its
+// node does not own it any more.
+func TestCopiesOfOthersOutliveTheOldDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 4)
+		var contents [][]byte
+		for i := range 50 {
+			contents = append(contents, content(uint64(i), 2000))
+			c.keep(contents[i], "n1")
+		}
+		c.flush("n1")
+		c.rotBlob("n1", contents[49])
+		c.setRings(ringOf(2, "n2", "n3", "n4"), nil)
+		if _, err := c.self.store.List(nil, 1000); storage.KindOf(err) != storage.KindCorrupt {
+			t.Fatalf("List: %v", err)
+		}
+		for !c.r.Rebuilding() {
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		c.mustReconcile(Status{})
+		c.self.vouch.Time += rebuildKeep.Milliseconds()
+		c.mustReconcile(Status{})
+		if c.r.Rebuilding() {
+			t.Fatal("the old database is still there")
+		}
+		held := 0
+		for _, b := range contents {
+			held += len(c.holders(storage.SumCID(b)))
+		}
+		if held < 25 { // those in the rotten block are gone
+			t.Errorf("%d of %d copies are left", held, len(contents))
+		}
+	})
+}
+
 var errStat = errors.New("stat")
 
 // An answer that is not about what was asked counts as none.
