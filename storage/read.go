@@ -320,7 +320,7 @@ func (s *Store) get(cid CID, key []byte, use func([]byte) error) error {
 		value, closer, err = v.old.get(cid, key)
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the caller asks what kind it is
+		return err // the caller asks what kind it is
 	}
 	defer func() { _ = closer.Close() }()
 	return use(value)
