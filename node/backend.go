@@ -239,9 +239,6 @@ func (n *Node) status() peer.Status {
 	if raft, ok := n.raft(); ok {
 		st.LogEntries = raft.LogEntries()
 	}
-	if e, err := n.fsm.Epoch(); err == nil {
-		st.Epoch = e.Number
-	}
 	check := n.fsm.Checkpoint()
 	st.CheckIndex, st.CheckHash = check.Index, check.Hash
 	left, pulled := n.replicas.MoveLeft(), n.replicas.Pulled()

@@ -43,16 +43,10 @@ type Leaving struct {
 // are now, or voters of whom none may be lost.
 func (s *Service) Leave(ctx context.Context, c Caller, id storage.NodeID, force bool) (Leaving, error) {
 	const op = "node.Leave"
-	if err := operatorOnly(op, c); err != nil {
+	if err := s.ofMember(ctx, op, c, id); err != nil {
 		return Leaving{}, err
 	}
 	n := s.n
-	if err := n.catchUp(ctx); err != nil {
-		return Leaving{}, err
-	}
-	if !n.isMember(id) {
-		return Leaving{}, notFound(op)
-	}
 	warnings, grave := n.without(id)
 	if len(grave) > 0 && !force {
 		return Leaving{}, &storage.Error{Op: op, Kind: storage.KindConflict, Text: grave[0] + ": force is needed"}
@@ -101,15 +95,8 @@ func (n *Node) without(id storage.NodeID) (warnings, grave []string) {
 
 // AbortLeave keeps a member that was to leave.
 func (s *Service) AbortLeave(ctx context.Context, c Caller, id storage.NodeID) error {
-	const op = "node.AbortLeave"
-	if err := operatorOnly(op, c); err != nil {
+	if err := s.ofMember(ctx, "node.AbortLeave", c, id); err != nil {
 		return err
-	}
-	if err := s.n.catchUp(ctx); err != nil {
-		return err
-	}
-	if !s.n.isMember(id) {
-		return notFound(op)
 	}
 	return s.n.proposeAs(ctx, meta.DrainNode{ID: id})
 }

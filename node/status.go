@@ -109,7 +109,14 @@ func partitionsOf(ring *storage.Ring, id storage.NodeID) int {
 // RemoveNode takes a dead member out: its vote, its address, its place in the
 // ring. Its id is never accepted again. A living node is drained instead.
 func (s *Service) RemoveNode(ctx context.Context, c Caller, id storage.NodeID) error {
-	const op = "node.RemoveNode"
+	if err := s.ofMember(ctx, "node.RemoveNode", c, id); err != nil {
+		return err
+	}
+	return s.n.removeNode(ctx, id)
+}
+
+// ofMember lets the operator at a node that is a member by all that is committed.
+func (s *Service) ofMember(ctx context.Context, op string, c Caller, id storage.NodeID) error {
 	if err := operatorOnly(op, c); err != nil {
 		return err
 	}
@@ -119,7 +126,7 @@ func (s *Service) RemoveNode(ctx context.Context, c Caller, id storage.NodeID) e
 	if !s.n.isMember(id) {
 		return notFound(op)
 	}
-	return s.n.removeNode(ctx, id)
+	return nil
 }
 
 func (n *Node) removeNode(ctx context.Context, id storage.NodeID) error {

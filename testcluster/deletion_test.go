@@ -145,14 +145,18 @@ func TestOrphansGo(t *testing.T) {
 		t.Fatalf("an upload that nobody pays for: %d %s, %v", a.Status, a.Body, err)
 	}
 	c.WaitCollected(kept...)
-	orphans := int64(0)
-	for i := range 3 {
-		blobs, _ := c.Node(i).Erased(storage.FateOrphan)
-		orphans += blobs
-	}
-	if orphans == 0 {
+	if erased(c, storage.FateOrphan) == 0 {
 		t.Error("the upload has left no orphan")
 	}
+}
+
+// erased counts the copies that the founders have erased for a reason.
+func erased(c *testcluster.Cluster, why storage.Fate) (all int64) {
+	for i := range 3 {
+		blobs, _ := c.Node(i).Erased(why)
+		all += blobs
+	}
+	return all
 }
 
 // Who does not own content any more erases its copy after the grace, when all
@@ -170,12 +174,7 @@ func TestFormerOwnersErase(t *testing.T) {
 	c.Grow()
 	c.WaitConverged()
 	c.WaitCollected(cids...)
-	moved := int64(0)
-	for i := range 3 {
-		blobs, _ := c.Node(i).Erased(storage.FateMoved)
-		moved += blobs
-	}
-	if moved == 0 {
+	if erased(c, storage.FateMoved) == 0 {
 		t.Error("no former owner has erased anything")
 	}
 }

@@ -151,8 +151,7 @@ type Status struct {
 	DiskSlow   int64  `cbor:"58,keyasint,omitempty"` // slow operations of its disk in the last minute
 	LogEntries uint64 `cbor:"59,keyasint,omitempty"` // entries in its Raft log
 
-	Epoch   uint64 `cbor:"55,keyasint,omitempty"` // of the cluster's history, as it knows it
-	Removed bool   `cbor:"56,keyasint,omitempty"` // it knows that whoever asks was removed
+	Removed bool `cbor:"56,keyasint,omitempty"` // it knows that whoever asks was removed
 
 	Lost       int64 `cbor:"50,keyasint,omitempty"` // blobs that nobody has a good copy of, and whose first owner it is
 	Rebuilding bool  `cbor:"51,keyasint,omitempty"` // it replaces a rotten database of its blobs

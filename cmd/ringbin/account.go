@@ -80,24 +80,9 @@ func accountList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		all := []account{}
-		for cursor := ""; ; {
-			var page struct {
-				Accounts []account `json:"accounts"`
-				Next     *string   `json:"next_cursor"`
-			}
-			path := "/api/admin/accounts?limit=100"
-			if cursor != "" {
-				path += "&cursor=" + url.QueryEscape(cursor)
-			}
-			if err := c.call(cmd.Context(), http.MethodGet, path, nil, &page); err != nil {
-				return err
-			}
-			all = append(all, page.Accounts...)
-			if page.Next == nil {
-				break
-			}
-			cursor = *page.Next
+		all, err := pages[account](cmd.Context(), c, "/api/admin/accounts", "accounts")
+		if err != nil {
+			return err
 		}
 		return show(cmd, all, func(w io.Writer) {
 			table(w, "ID\tEMAIL\tNAME\tBALANCE\tSTATE", func(line func(string, ...any)) {

@@ -79,24 +79,9 @@ as it was, later it can be uploaded afresh. Both are written into a record that
 }
 
 func listTakedowns(cmd *cobra.Command, c *client) error {
-	all := []takedown{}
-	for cursor := ""; ; {
-		var page struct {
-			Takedowns []takedown `json:"takedowns"`
-			Next      *string    `json:"next_cursor"`
-		}
-		path := "/api/admin/takedowns?limit=100"
-		if cursor != "" {
-			path += "&cursor=" + url.QueryEscape(cursor)
-		}
-		if err := c.call(cmd.Context(), http.MethodGet, path, nil, &page); err != nil {
-			return err
-		}
-		all = append(all, page.Takedowns...)
-		if page.Next == nil {
-			break
-		}
-		cursor = *page.Next
+	all, err := pages[takedown](cmd.Context(), c, "/api/admin/takedowns", "takedowns")
+	if err != nil {
+		return err
 	}
 	return show(cmd, all, func(w io.Writer) {
 		table(w, "TIME\tINDEX\tWHAT\tCID\tREASON", func(line func(string, ...any)) {
