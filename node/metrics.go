@@ -64,6 +64,7 @@ func (n *Node) storeMetrics(gauge gaugeFunc) {
 		counter("replica_erased_bytes_total", "Bytes of copies that this node has erased.", func(e replica.Erased) int64 { return e.Bytes })
 	}
 	gauge("replica_missing_copies", "Copies that this node owns and does not hold yet.", func() float64 { return float64(n.replicas.Status().Missing) })
+	gauge("replica_unsettled", "Commits that this node has applied and copies asked for that it has not looked after yet.", func() float64 { return float64(n.replicas.Status().Unsettled) })
 	gauge("replica_corrupt_copies", "Copies on this node that failed their check.", func() float64 { return float64(n.replicas.Status().Corrupt) })
 }
 

@@ -97,8 +97,9 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 			if err := goleak.Find(leaks,
 				goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
 				goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-				// It ends by its own timeout, and Shutdown has no way to wait for it.
+				// These end by their own timeouts, and Shutdown has no way to wait for them.
 				goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"),
+				goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).handleIndirectPing.func2"),
 			); err != nil {
 				tb.Error(err)
 			}

@@ -130,6 +130,7 @@ func netns(t *testing.T, bin string) {
 		refused, _ := w.Refused()
 		t.Logf("%s: no write for %s; %d requests refused, %d given up by their clients", c.name, gap.Round(time.Millisecond), refused, w.Lost())
 	}
+	p.Check() // every node holds all that it owns
 	isolatedRefuses(t, s, p, key)
 	p.Check()
 	stopProcesses(p)

@@ -1,6 +1,7 @@
 package testcluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -330,7 +331,19 @@ func (p *Processes) converged() bool {
 			return false
 		}
 	}
+	for i := range p.procs {
+		if p.procs[i].cmd != nil && !p.settled(i) {
+			return false
+		}
+	}
 	return true
+}
+
+// settled reports whether a node has looked after all that it has applied: its
+// status tells of copies that are missing only once it has looked.
+func (p *Processes) settled(i int) bool {
+	b, err := p.adminGet(i, "/metrics")
+	return err == nil && bytes.Contains(b, []byte("\nringbin_replica_unsettled 0\n"))
 }
 
 // checkContent reads every acknowledged blob through every node (I1, I2).

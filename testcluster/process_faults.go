@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -121,19 +122,12 @@ func (p *Processes) WaitFor(what string, ok func() bool) {
 
 // Reasons are what a node's health names, with their counts, by code.
 func (p *Processes) Reasons(i int) (map[string]int64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.procs[i].admin+"/healthz", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
+	b, err := p.adminGet(i, "/healthz")
 	if err != nil {
 		return nil, err
 	}
 	var h node.Health
-	err = json.NewDecoder(resp.Body).Decode(&h)
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
+	if err := json.Unmarshal(b, &h); err != nil {
 		return nil, err
 	}
 	reasons := map[string]int64{}
@@ -141,6 +135,22 @@ func (p *Processes) Reasons(i int) (map[string]int64, error) {
 		reasons[r.Code] = r.Count
 	}
 	return reasons, nil
+}
+
+// adminGet reads from a node's admin port, whatever the status.
+func (p *Processes) adminGet(i int, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.procs[i].admin+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(resp.Body)
+	return b, errors.Join(err, resp.Body.Close())
 }
 
 // Forget drops uploads of an account that were refused for good, and for which
