@@ -6,6 +6,7 @@ import (
 
 	"ringbin/storage"
 	"ringbin/storage/meta"
+	"ringbin/storage/replica"
 )
 
 // AuditReport is what an audit of the metadata looked at.
@@ -63,6 +64,9 @@ func (n *Node) Rings() (cur, next *storage.Ring) { return n.fsm.Ring() }
 // Settled reports whether this node was found to hold every copy that it owns,
 // of all that it has applied.
 func (n *Node) Settled() bool { return n.replicas.Status().Settled() }
+
+// Replication is how far this node is with its copies.
+func (n *Node) Replication() replica.Status { return n.replicas.Status() }
 
 // Placed reports whether the ring that holds has exactly the members that the
 // address book names, this node among them, and no other ring is being filled.

@@ -266,7 +266,8 @@ func (c *Cluster) stop(ctx context.Context, i int) {
 	if n == nil {
 		return
 	}
-	if disk := c.nodes[i].disk; disk != nil {
+	if disk := c.nodes[i].disk; disk != nil && disk.stalled() {
+		c.ground.down(i, powerLost)
 		disk.release()
 	}
 	if c.Sim() != nil && ctx.Err() == nil {
@@ -303,6 +304,9 @@ func (c *Cluster) latestClock() time.Time {
 // not synced. Their Raft logs lose nothing: those are real files.
 func (c *Cluster) LosePower(percent int, rng *rand.Rand, nodes ...int) {
 	c.tb.Helper()
+	for _, i := range nodes {
+		c.ground.down(i, powerLost) // first: what goes to a lost disk must not be promised to anybody
+	}
 	for _, i := range nodes {
 		c.nodes[i].disk.losePower(percent, rng)
 	}
@@ -412,10 +416,11 @@ func (c *Cluster) WaitLeader() int {
 // have their places in the ring, and no owner misses a copy.
 func (c *Cluster) WaitConverged() {
 	c.tb.Helper()
-	c.waitFor(convergeWait, "convergence", c.converged)
+	c.waitUntil(convergeWait, "convergence", c.unconverged)
 }
 
-func (c *Cluster) converged() bool {
+// unconverged is what is missing to a cluster at rest, or "".
+func (c *Cluster) unconverged() string {
 	var index uint64
 	var hash [32]byte
 	first := true
@@ -425,31 +430,51 @@ func (c *Cluster) converged() bool {
 			continue
 		}
 		at, h, err := n.StateHash()
-		if err != nil || !n.Settled() || !n.Placed() {
-			return false
+		switch {
+		case err != nil:
+			return fmt.Sprintf("node %d: %v", i, err)
+		case !n.Settled():
+			return fmt.Sprintf("node %d is not settled: %+v", i, n.Replication())
+		case !n.Placed():
+			return fmt.Sprintf("node %d is not placed", i)
 		}
 		if first {
 			index, hash, first = at, h, false
 			continue
 		}
 		if at != index {
-			return false
+			return fmt.Sprintf("node %d has applied %d, another %d", i, at, index)
 		}
 		if h != hash {
 			c.tb.Fatalf("I10: node %d has another state hash at index %d", i, at)
 		}
 	}
-	return true
+	return ""
 }
 
 // waitFor asks again until a condition holds. It is for conditions over
 // several nodes, which nobody could notify of.
 func (c *Cluster) waitFor(d time.Duration, what string, holds func() bool) {
 	c.tb.Helper()
+	c.waitUntil(d, what, func() string {
+		if holds() {
+			return ""
+		}
+		return "it does not hold"
+	})
+}
+
+// waitUntil asks again until nothing is missing, and fails with what was.
+func (c *Cluster) waitUntil(d time.Duration, what string, missing func() string) {
+	c.tb.Helper()
 	deadline := time.Now().Add(d)
-	for !holds() {
-		if time.Now().After(deadline) {
-			c.tb.Fatalf("no %s within %v", what, d)
+	for {
+		m := missing()
+		switch {
+		case m == "":
+			return
+		case time.Now().After(deadline):
+			c.tb.Fatalf("no %s within %v: %s", what, d, m)
 		}
 		time.Sleep(pollEvery)
 	}

@@ -73,16 +73,18 @@ func (d *Disk) losePower(percent int, rng *rand.Rand) {
 	d.life = &sync.Mutex{}
 }
 
+// stalled reports whether the disk stands still.
+func (d *Disk) stalled() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.trouble.Stalled
+}
+
 // release lets a node end whose disk stands still: what it waits to write goes
 // nowhere.
 func (d *Disk) release() {
-	d.mu.Lock()
-	stalled := d.trouble.Stalled
-	d.mu.Unlock()
-	if stalled {
-		d.losePower(100, rand.New(rand.NewPCG(0, 0)))
-		d.Set(Trouble{})
-	}
+	d.losePower(100, rand.New(rand.NewPCG(0, 0)))
+	d.Set(Trouble{})
 }
 
 // wipe removes a directory of the node's, which must be down.

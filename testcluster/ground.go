@@ -49,11 +49,11 @@ func (l *loopback) settle(i int, c *node.Config) {
 	c.Network = side{f: l.fabric, me: i}
 }
 
-func (*loopback) opening(int, *node.Config) {}
+func (l *loopback) opening(i int, _ *node.Config) { l.fabric.revive(i) }
 
-// down does nothing more than closing the node does: the system keeps its
-// files and breaks its connections. Power can't be lost here.
-func (*loopback) down(int, ending) {}
+// down breaks the node's connections, as the end of a process or of a machine
+// does. From here on nobody hears of what it still does until it is closed.
+func (l *loopback) down(i int, _ ending) { l.fabric.sever(i) }
 
 func (l *loopback) set(from, to int, cut cuts) { l.fabric.set(from, to, cut) }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -21,6 +22,8 @@ type fabric struct {
 	owner   map[string]int
 	cut     map[[2]int]cuts
 	weather map[[2]int]Weather
+	dead    map[int]bool
+	lives   map[int]int   // how often a node was severed
 	changed chan struct{} // closed and made anew at each change
 }
 
@@ -29,7 +32,7 @@ type fabric struct {
 type cuts struct{ streams, gossip bool }
 
 func newFabric() *fabric {
-	return &fabric{owner: map[string]int{}, cut: map[[2]int]cuts{}, weather: map[[2]int]Weather{}, changed: make(chan struct{})}
+	return &fabric{owner: map[string]int{}, cut: map[[2]int]cuts{}, weather: map[[2]int]Weather{}, dead: map[int]bool{}, lives: map[int]int{}, changed: make(chan struct{})}
 }
 
 // claim notes that a node listens on an address.
@@ -50,6 +53,34 @@ func (f *fabric) set(from, to int, cut cuts) {
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
+}
+
+// sever breaks all connections of a node, for good, and lets it make no more:
+// when it returns, nothing that the node does from now on is heard by another.
+func (f *fabric) sever(i int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dead[i] = true
+	f.lives[i]++
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// revive lets a node that was severed make connections again.
+func (f *fabric) revive(i int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.dead, i)
+}
+
+// ends are the lives of the two ends of a connection.
+type ends [2]int
+
+// ends returns false when one of two nodes is severed.
+func (f *fabric) ends(from, to int) (ends, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return ends{f.lives[from], f.lives[to]}, !f.dead[from] && !f.dead[to]
 }
 
 // blocked reports whether nothing gets from one node to another, and a channel
@@ -95,12 +126,16 @@ func (s side) DialContext(ctx context.Context, network, addr string) (net.Conn, 
 			return nil, err
 		}
 	}
+	lives, alive := s.f.ends(s.me, to)
+	if known && !alive {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
 	d := net.Dialer{Timeout: time.Second}
 	c, err := d.DialContext(ctx, network, addr)
 	if err != nil || !known {
 		return c, err
 	}
-	return &wire{Conn: c, f: s.f, from: s.me, to: to, closed: make(chan struct{})}, nil
+	return &wire{Conn: c, f: s.f, from: s.me, to: to, lives: lives, closed: make(chan struct{})}, nil
 }
 
 // dialLost is how long a dial into a cut waits when its caller has no deadline.
@@ -181,6 +216,7 @@ type wire struct {
 	net.Conn
 	f        *fabric
 	from, to int
+	lives    ends
 	in, out  burst
 
 	closeOnce sync.Once
@@ -200,6 +236,9 @@ func (w *wire) Read(p []byte) (int, error) {
 	if late := w.endure(w.to, w.from, &w.in, n, deadline); late != nil && n == 0 {
 		return 0, late
 	}
+	if w.severed() {
+		return 0, syscall.ECONNRESET
+	}
 	return n, err
 }
 
@@ -214,10 +253,19 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
+// severed reports whether one of the ends has been since the connection was made.
+func (w *wire) severed() bool {
+	lives, _ := w.f.ends(w.from, w.to)
+	return lives != w.lives
+}
+
 // wait returns once the direction is open, or as a stalled connection would.
 func (w *wire) wait(from, to int, deadline func() time.Time) error {
 	for {
 		cut, changed := w.f.blocked(from, to)
+		if w.severed() {
+			return syscall.ECONNRESET
+		}
 		if !cut {
 			return nil
 		}

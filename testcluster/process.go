@@ -316,27 +316,32 @@ func (p *Processes) Check() {
 		p.Start(i)
 	}
 	p.WaitReady()
-	p.c.waitFor(convergeWait, "all nodes the same, and no copy missing", p.converged)
+	p.c.waitUntil(convergeWait, "convergence", p.unconverged)
 	p.checkContent()
 	p.checkBalances()
 }
 
-func (p *Processes) converged() bool {
+// unconverged is what is missing until all nodes have the same and no copy is
+// missing, or "".
+func (p *Processes) unconverged() string {
 	s, err := p.Status(0)
-	if err != nil || len(s.Nodes) != len(p.procs) {
-		return false
+	if err != nil {
+		return err.Error()
+	}
+	if len(s.Nodes) != len(p.procs) {
+		return fmt.Sprintf("%d nodes", len(s.Nodes))
 	}
 	for _, m := range s.Nodes {
 		if !m.Alive || !m.Voter || m.Missing != 0 || m.Applied != s.Nodes[0].Applied {
-			return false
+			return fmt.Sprintf("%+v, and %s has applied %d", m, s.Nodes[0].ID, s.Nodes[0].Applied)
 		}
 	}
 	for i := range p.procs {
 		if p.procs[i].cmd != nil && !p.settled(i) {
-			return false
+			return fmt.Sprintf("node %d is not settled", i)
 		}
 	}
-	return true
+	return ""
 }
 
 // settled reports whether a node has looked after all that it has applied: its

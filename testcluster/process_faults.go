@@ -175,4 +175,4 @@ func (p *Processes) Remove(via int, id string) {
 }
 
 // Converged reports whether all nodes have the same and no copy is missing.
-func (p *Processes) Converged() bool { return p.converged() }
+func (p *Processes) Converged() bool { return p.unconverged() == "" }
