@@ -21,21 +21,27 @@ const (
 // clock is this node's wall clock, in Unix milliseconds.
 func (n *Node) clock() int64 { return n.cfg.Clock().UnixMilli() }
 
-// anchor is what the time was at a look at the peers, and when that was by the
-// clock that never jumps.
-type anchor struct {
+// reading is one look at a clock that may jump, and when that was by the one
+// that never does. What a reading is compared with, it is compared with as it
+// was taken: between two looks a clock may have been set.
+type reading struct {
 	at  time.Time
 	now int64 // Unix milliseconds
 }
 
-// setAnchor notes the time at a look; ahead is by how much the median of all
-// clocks is ahead of this node's.
-func (n *Node) setAnchor(ahead time.Duration) {
-	a := &anchor{at: time.Now(), now: n.clock()}
+func (n *Node) readClock() reading { return reading{at: time.Now(), now: n.clock()} }
+
+// later is the time now, in Unix milliseconds, of a clock that has not jumped
+// since.
+func (r reading) later() int64 { return r.now + time.Since(r.at).Milliseconds() }
+
+// setAnchor notes the time at a look at the peers; ahead is by how much the
+// median of all clocks is ahead of this node's.
+func (n *Node) setAnchor(r reading, ahead time.Duration) {
 	if ahead > skewMax || ahead < -skewMax {
-		a.now += ahead.Milliseconds()
+		r.now += ahead.Milliseconds()
 	}
-	n.anchor.Store(a)
+	n.anchor.Store(&r)
 }
 
 // wallTime is what expiry is judged by, in Unix milliseconds. Between two looks
@@ -44,7 +50,7 @@ func (n *Node) setAnchor(ahead time.Duration) {
 // expired, because one clock is wrong.
 func (n *Node) wallTime() int64 {
 	if a := n.anchor.Load(); a != nil {
-		return a.now + time.Since(a.at).Milliseconds()
+		return a.later()
 	}
 	return n.clock()
 }
@@ -53,18 +59,18 @@ func (n *Node) wallTime() int64 {
 // jump that the voters do not confirm is not made: FSM time stands still, and
 // with it expiry, until another node leads.
 func (n *Node) stamp(ctx context.Context) int64 {
-	now, fsm := n.clock(), n.fsm.Now()
-	if fsm == 0 || now-fsm <= jumpMax.Milliseconds() || n.clockConfirmed(ctx) {
-		return now
+	r, fsm := n.readClock(), n.fsm.Now()
+	if fsm == 0 || r.now-fsm <= jumpMax.Milliseconds() || n.clockConfirmed(ctx, r) {
+		return r.now
 	}
-	n.logger.Error("clock is far ahead of the cluster's time, and the voters do not confirm it", "ahead", time.Duration(now-fsm)*time.Millisecond)
+	n.logger.Error("clock is far ahead of the cluster's time, and the voters do not confirm it", "ahead", time.Duration(r.now-fsm)*time.Millisecond)
 	return fsm
 }
 
 // clockConfirmed reports whether a majority of voters, this node included,
-// tells its time, and this node's clock is no further from their median than
-// skewMax.
-func (n *Node) clockConfirmed(ctx context.Context) bool {
+// tells its time, and a reading of this node's clock is no further from their
+// median than skewMax.
+func (n *Node) clockConfirmed(ctx context.Context, r reading) bool {
 	raft, ok := n.raft()
 	if !ok {
 		return false
@@ -74,7 +80,7 @@ func (n *Node) clockConfirmed(ctx context.Context) bool {
 	asking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	ahead := []int64{0}
-	for _, a := range n.askStatus(asking, others) {
+	for _, a := range n.askStatus(asking, others, r) {
 		if a.Err == nil {
 			ahead = append(ahead, a.Value.Clock)
 		}
@@ -94,14 +100,13 @@ func medianAgrees(ahead []int64) bool {
 }
 
 // askStatus asks nodes how they are. Clock in the answers is how many
-// milliseconds the other's clock is ahead of this node's.
-func (n *Node) askStatus(ctx context.Context, ids []storage.NodeID) []peer.Answer[peer.Status] {
+// milliseconds the other's clock is ahead of this node's, as it was read.
+func (n *Node) askStatus(ctx context.Context, ids []storage.NodeID, r reading) []peer.Answer[peer.Status] {
 	return peer.FanOut(ctx, ids, len(ids), func(ctx context.Context, id storage.NodeID) (peer.Status, error) {
-		before := n.cfg.Clock()
+		before := time.Now()
 		st, err := n.peers.Status(ctx, id)
-		now := n.cfg.Clock()
 		// The peer read its clock about half a round trip ago.
-		st.Clock += now.Sub(before).Milliseconds()/2 - now.UnixMilli()
+		st.Clock += time.Since(before).Milliseconds()/2 - r.later()
 		return st, err
 	})
 }

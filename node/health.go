@@ -108,7 +108,8 @@ func (h *healthWatch) look(ctx context.Context) {
 		}
 	}
 	asking, cancel := context.WithTimeout(ctx, lookTimeout)
-	answers := n.askStatus(asking, ids)
+	clock := n.readClock()
+	answers := n.askStatus(asking, ids, clock)
 	cancel()
 	own := n.status()
 	own.Clock = 0
@@ -124,7 +125,7 @@ func (h *healthWatch) look(ctx context.Context) {
 		}
 	}
 	n.compareStates(statuses)
-	n.setAnchor(medianSkew(statuses))
+	n.setAnchor(clock, medianSkew(statuses))
 	reasons := h.conclude(statuses, len(book))
 	h.set(reasons, statuses)
 	if raft, ok := n.raft(); ok && ctx.Err() == nil && raft.IsLeader() && slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code == reasonSkew }) {

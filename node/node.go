@@ -63,7 +63,7 @@ type Node struct {
 	raftNow   atomic.Pointer[cluster.Raft]   // nil until it is open
 	gossipNow atomic.Pointer[cluster.Gossip] // nil until the cluster's id is known
 	member    atomic.Bool                    // this node's Raft has its membership
-	anchor    atomic.Pointer[anchor]         // nil before the first look at the peers
+	anchor    atomic.Pointer[reading]        // nil before the first look at the peers
 
 	proposer      *proposer
 	steward       *steward

@@ -245,6 +245,37 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// TestClockIsSetMidway: a leader whose clock is set while the voters are asked
+// about it does not move time on by what the clock said before.
+func TestClockIsSetMidway(t *testing.T) {
+	const (
+		year = 365 * 24 * time.Hour
+		sets = 300
+	)
+	seed := seedOf(t)
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	c := testcluster.Start(t, 3, chaosOptions)
+	w := c.StartWorkload(4, seed)
+	w.More(20)
+	moment := func() { time.Sleep(time.Duration(r.Int64N(int64(6 * time.Millisecond)))) } // how long a clock is wrong is what is tried
+	for range sets {
+		wrong := c.WaitLeader()
+		c.SetClock(wrong, year)
+		moment()
+		c.SetClock(wrong, 0)
+		moment()
+	}
+	c.WaitReady()
+	w.More(20)
+	for i := range c.Len() {
+		if ahead := time.Until(time.UnixMilli(c.Node(i).Now())); ahead > time.Minute {
+			t.Fatalf("node %d: time is %v ahead", i, ahead)
+		}
+	}
+	report(t, c, w, seed)
+}
+
 // TestGossipPlacesNothing: a node that gossip calls dead, and that Raft hears,
 // keeps its place in the ring; the other way round, too (I11).
 func TestGossipPlacesNothing(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ const (
 	freshBytesMost  = 128 << 20 // of all uploads; afterwards they are small
 	openingCents    = 100_000
 	retentionDays   = 30
+	refusalsKept    = 3   // of each client, for the report of a run that is stuck
 	readAckedAtMost = 512 // acknowledged contents that readers choose from
 )
 
@@ -60,8 +62,9 @@ type Workload struct {
 	mu       sync.Mutex // protects the fields below
 	acks     []time.Duration
 	reads    []time.Duration
-	ackNews  chan struct{} // closed and made anew at each acknowledgement
+	ackNews  chan struct{} // closed and made anew at each acknowledgement, and when a client ends
 	broken   error         // why a client ended before it was told to
+	refusals [][]string    // by client: the newest tries that had no final answer
 	acked    []storage.CID // the newest, for readers
 	accounts []*customer
 	start    time.Time
@@ -148,9 +151,31 @@ func (w *Workload) More(n int) {
 		select {
 		case <-news:
 		case <-late:
-			w.c.tb.Fatalf("%d of %d writes acknowledged in %v", now, until, stuckAfter)
+			w.c.tb.Fatalf("%d of %d writes acknowledged in %v; clients were told last:\n%s", now, until, stuckAfter, w.told())
 		}
 	}
+}
+
+// refused notes a try that had no final answer.
+func (w *Workload) refused(client, node int, a Answer, err error) {
+	text := fmt.Sprintf("%7.2f s, client %d, node %d: %d %s", w.Elapsed().Seconds(), client, node, a.Status, bytes.TrimSpace(a.Body))
+	if err != nil {
+		text += err.Error()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.refusals) <= client {
+		w.refusals = append(w.refusals, nil)
+	}
+	kept := append(w.refusals[client], text)
+	w.refusals[client] = kept[max(0, len(kept)-refusalsKept):]
+}
+
+// told lists the newest tries that had no final answer, by client.
+func (w *Workload) told() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(slices.Concat(w.refusals...), "\n")
 }
 
 // Acknowledged returns how many writes and reads were answered.
@@ -190,6 +215,11 @@ func (w *Workload) ack() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.acks = append(w.acks, time.Since(w.start))
+	w.news()
+}
+
+// news wakes who waits for it; mu is held.
+func (w *Workload) news() {
 	close(w.ackNews)
 	w.ackNews = make(chan struct{})
 }
@@ -223,6 +253,7 @@ func (cl *client) run(turn func(*client) error) error {
 		if err != nil {
 			cl.w.mu.Lock()
 			cl.w.broken = errors.Join(cl.w.broken, err)
+			cl.w.news()
 			cl.w.mu.Unlock()
 			return err
 		}
@@ -255,6 +286,7 @@ func (cl *client) settle(key string, ask func(c *Client) (Answer, error)) (Answe
 			}
 			return a, i, nil
 		}
+		cl.w.refused(cl.id, i, a, err)
 		if err != nil && !neverSent(err) || err == nil && a.Header.Get("X-Outcome") == "unknown" {
 			unsure = i
 			cl.w.Unknown.Add(1)
