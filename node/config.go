@@ -56,12 +56,15 @@ type Config struct {
 	Version string
 
 	// Seams for tests; the zero values are the real thing.
-	FS          vfs.FS
-	Network     Network
-	RaftLog     cluster.LogKind
-	Raft        cluster.Tuning
-	Clock       func() time.Time // what is told to others, stamped on entries and judges expiry; not what timers run by
-	RebuildKeep time.Duration    // how long a rotten database is kept once it is replaced; 0: longer than a receipt counts
+	FS      vfs.FS
+	Network Network
+	RaftLog cluster.LogKind
+	Raft    cluster.Tuning
+	Clock   func() time.Time // what is told to others, stamped on entries and judges expiry; not what timers run by
+	// NoLibraryMetrics leaves out what raft and memberlist tell of themselves:
+	// that is the process's, and would mix a simulation's time with the real one.
+	NoLibraryMetrics bool
+	RebuildKeep      time.Duration // how long a rotten database is kept once it is replaced; 0: longer than a receipt counts
 }
 
 // Network is how a node reaches others and is reached.

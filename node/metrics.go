@@ -17,10 +17,12 @@ func (n *Node) registerMetrics() {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	if libraries, err := cluster.LibraryMetrics(); err != nil {
-		n.logger.Warn("the libraries' own metrics are missing", "err", err)
-	} else {
-		n.registry.MustRegister(libraries)
+	if !n.cfg.NoLibraryMetrics {
+		if libraries, err := cluster.LibraryMetrics(); err != nil {
+			n.logger.Warn("the libraries' own metrics are missing", "err", err)
+		} else {
+			n.registry.MustRegister(libraries)
+		}
 	}
 	gauge := func(name, help string, read func() float64) {
 		n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "ringbin", Name: name, Help: help}, read))

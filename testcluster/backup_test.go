@@ -71,6 +71,7 @@ func verify(t *testing.T, dir string) node.VerifyReport {
 // TestBackupAndRestore: a backup of three nodes becomes a new cluster of three,
 // in which everything that clients can see is as it was.
 func TestBackupAndRestore(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	account, key := c.Account(100_000)
 	var cids []storage.CID
@@ -244,6 +245,7 @@ func comparePairs(t *testing.T, was, is map[string]string) {
 // TestTamperedBackup: whatever byte of a backup is changed, verify finds it, and
 // a restore does not take it.
 func TestTamperedBackup(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 1, testcluster.Options{})
 	_, key := c.Account(1000)
 	for i, size := range []int{100, 300_000} {

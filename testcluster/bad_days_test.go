@@ -111,6 +111,7 @@ func reading(t *testing.T, c *testcluster.Cluster, i int, cid storage.CID) (stop
 // TestLeaderIsKilled: reads through the others never stop, writes go on, and
 // the node that comes back catches up and holds its copies again.
 func TestLeaderIsKilled(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(1_000_000)
 	b := content(1<<20, 200<<10)
@@ -142,6 +143,7 @@ func TestLeaderIsKilled(t *testing.T) {
 
 // TestAllAreKilled: nothing acknowledged is lost when all nodes go at once.
 func TestAllAreKilled(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(1_000_000)
 	l := startLoad(t, c, key)
@@ -164,6 +166,7 @@ func TestAllAreKilled(t *testing.T) {
 // TestPartitions: a leader that nobody hears, or that hears nobody, is replaced
 // and never acknowledges what the others do not know.
 func TestPartitions(t *testing.T) {
+	testcluster.Parallel(t)
 	cuts := map[string]func(c *testcluster.Cluster, leader int){
 		"isolated": func(c *testcluster.Cluster, leader int) { c.Isolate(leader) },
 		"deaf": func(c *testcluster.Cluster, leader int) {
@@ -194,6 +197,7 @@ func TestPartitions(t *testing.T) {
 // TestNoMajority: a node that is left alone says so, charges nothing, and goes
 // on serving the content it knows.
 func TestNoMajority(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(100)
 	b := content(1, 5000)
@@ -230,6 +234,7 @@ func TestNoMajority(t *testing.T) {
 // TestNodeWasAway: what was uploaded while a node was down lies on it soon
 // after it is back, and it serves it.
 func TestNodeWasAway(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(1000)
 	c.Stop(2)
@@ -260,6 +265,7 @@ func TestNodeWasAway(t *testing.T) {
 // TestUnknownOutcome: the answer is lost on its way; the retry through another
 // node, with the same Idempotency-Key, gives one reference and one charge.
 func TestUnknownOutcome(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(100)
 	b := content(1, 5000)
@@ -286,6 +292,7 @@ func TestUnknownOutcome(t *testing.T) {
 
 // TestRevokedEverywhere: after the 200 no node accepts a write by the key.
 func TestRevokedEverywhere(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	account, key := c.Account(100)
 	a, err := c.Operator(0).Do(http.MethodPatch, "/api/admin/accounts/"+account, nil, bytes.NewReader([]byte(`{"disabled":true}`)))
@@ -307,6 +314,7 @@ func TestRevokedEverywhere(t *testing.T) {
 // TestTwoDeadAreRemoved: the ring that is to be filled after the first removal
 // still names the second one, and is given up; copies come back to R.
 func TestTwoDeadAreRemoved(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 5, testcluster.Options{})
 	_, key := c.Account(1000)
 	const blobs = 20

@@ -39,6 +39,7 @@ func seedOf(t *testing.T) uint64 {
 // TestChaos lets faults happen one after the other, in a random order from a
 // seed, while clients work; all checks run at the end.
 func TestChaos(t *testing.T) {
+	testcluster.Parallel(t)
 	o := testcluster.Chaos{Seed: seedOf(t), Time: chaosShort, Spenders: 6, Kinds: chaosKinds, RetriedLeast: retriedShort}
 	if s := os.Getenv("RINGBIN_CHAOS_TIME"); s != "" {
 		d, err := time.ParseDuration(s)

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"ringbin/api"
 	"ringbin/cluster"
 	"ringbin/node"
@@ -79,13 +77,14 @@ type member struct {
 // all of them are ready. When the test ends, the oracles run.
 func Start(tb testing.TB, n int, opts Options) *Cluster {
 	tb.Helper()
-	leaks := goleak.IgnoreCurrent()
 	c := &Cluster{
 		tb: tb, opts: opts, dir: tb.TempDir(), secret: []byte(cluster.NewSecret()), journal: newJournal(), log: opts.Log,
 	}
 	c.ground = &loopback{tb: tb, dir: c.dir, fabric: newFabric()}
 	if sim := simOf(tb); sim != nil {
 		c.ground = sim
+	} else {
+		leaks.enter() // a bubble finds its leaks itself
 	}
 	if c.log == nil {
 		c.log = logFile(tb)
@@ -93,16 +92,8 @@ func Start(tb testing.TB, n int, opts Options) *Cluster {
 	tb.Cleanup(func() {
 		c.closeAll()
 		c.ground.finish(tb.Failed())
-		if !tb.Failed() && c.Sim() == nil { // a bubble finds its leaks itself
-			if err := goleak.Find(leaks,
-				goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
-				goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-				// These end by their own timeouts, and Shutdown has no way to wait for them.
-				goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"),
-				goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).handleIndirectPing.func2"),
-			); err != nil {
-				tb.Error(err)
-			}
+		if c.Sim() == nil {
+			leaks.leave(tb)
 		}
 	})
 	tb.Cleanup(func() { // before the one above, which runs even when an oracle gives up

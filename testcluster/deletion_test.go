@@ -60,6 +60,7 @@ func deleteAll(t *testing.T, c *testcluster.Cluster, key string, cids []storage.
 // The audit for garbage: what was deleted goes from every disk, what was not
 // stays. What was deleted may come again, at any time.
 func TestDeletedBytesGo(t *testing.T) {
+	testcluster.Parallel(t)
 	c, key := startCollecting(t)
 	kept, gone := putAll(t, c, key, 1), putAll(t, c, key, 2)
 	deleteAll(t, c, key, gone, 0, 1, 2)
@@ -76,6 +77,7 @@ func TestDeletedBytesGo(t *testing.T) {
 // Whatever is uploaded while it is being condemned is kept, or the upload is
 // refused: what was acknowledged last is read back from every node.
 func TestUploadsWhileCondemned(t *testing.T) {
+	testcluster.Parallel(t)
 	c, key := startCollecting(t)
 	c.SetGrace(time.Second)
 	var live []storage.CID
@@ -108,6 +110,7 @@ func TestUploadsWhileCondemned(t *testing.T) {
 // A node that was away while content was condemned, and even forgotten, erases
 // its copies when it is back.
 func TestAwayWhileCondemned(t *testing.T) {
+	testcluster.Parallel(t)
 	c, key := startCollecting(t)
 	kept, gone := putAll(t, c, key, 1), putAll(t, c, key, 2)
 	c.WaitConverged()
@@ -131,6 +134,7 @@ func TestAwayWhileCondemned(t *testing.T) {
 // Bytes that came without a commit are nobody's: they go when nobody has touched
 // them for the grace.
 func TestOrphansGo(t *testing.T) {
+	testcluster.Parallel(t)
 	c, key := startCollecting(t)
 	kept := putAll(t, c, key, 1)
 	_, poorKey := c.Account(0)
@@ -162,6 +166,7 @@ func erased(c *testcluster.Cluster, why storage.Fate) (all int64) {
 // Who does not own content any more erases its copy after the grace, when all
 // owners have theirs, and not before.
 func TestFormerOwnersErase(t *testing.T) {
+	testcluster.Parallel(t)
 	c, key := startCollecting(t)
 	cids := putAll(t, c, key, 1)
 	for i := range uint64(40) {
@@ -182,6 +187,7 @@ func TestFormerOwnersErase(t *testing.T) {
 // A takedown: refused and not served from then on, gone from the disks after the
 // grace; taken back within it, all is as it was.
 func TestTakedownErases(t *testing.T) {
+	testcluster.Parallel(t)
 	c, key := startCollecting(t)
 	kept := putAll(t, c, key, 1)
 	down := putAll(t, c, key, 2)
@@ -234,6 +240,7 @@ func (s *slowBody) Read(p []byte) (int, error) {
 // A body that takes longer than receipts live is committed all the same: the
 // owners are asked for their word once more, under the same Idempotency-Key.
 func TestSlowUploadRenewsItsReceipts(t *testing.T) {
+	testcluster.Parallel(t)
 	c, key := startCollecting(t)
 	b := content(7, 200_000)
 	cid := storage.SumCID(b)

@@ -26,6 +26,7 @@ func fsck(t *testing.T, dir string) node.FsckReport {
 // TestFsck: a directory that nothing happened to is clean, and damage of each
 // kind is told. Looking changes nothing.
 func TestFsck(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 1, testcluster.Options{})
 	_, key := c.Account(1000)
 	var cids []storage.CID

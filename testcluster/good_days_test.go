@@ -78,6 +78,7 @@ func reasons(t *testing.T, c *testcluster.Cluster, i int) map[string]bool {
 // TestUploadsThroughAnyNode: every size through alternating nodes is read back,
 // byte for byte, through each; a copy lies on every owner before the answer.
 func TestUploadsThroughAnyNode(t *testing.T) {
+	testcluster.Parallel(t)
 	for _, n := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("%d nodes", n), func(t *testing.T) {
 			c := testcluster.Start(t, n, testcluster.Options{})
@@ -115,6 +116,7 @@ func TestUploadsThroughAnyNode(t *testing.T) {
 // TestFiveNodes: with R = 3 of five nodes each one holds about three fifths,
 // and nodes that own nothing of a CID serve it all the same.
 func TestFiveNodes(t *testing.T) {
+	testcluster.Parallel(t)
 	const blobs = 60
 	c := testcluster.Start(t, 5, testcluster.Options{})
 	_, key := c.Account(10_000)
@@ -147,6 +149,7 @@ func TestFiveNodes(t *testing.T) {
 // TestManyClients: concurrent uploads of the same and of different content by
 // two accounts are each charged once.
 func TestManyClients(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, rich := c.Account(1000)
 	_, other := c.Account(1000)
@@ -174,6 +177,7 @@ func TestManyClients(t *testing.T) {
 
 // TestPoorAccounts: concurrent uploads through all nodes never overdraw (I6).
 func TestPoorAccounts(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(5)
 	refused := make(chan struct{}, 20)
@@ -198,6 +202,7 @@ func TestPoorAccounts(t *testing.T) {
 
 // TestJoin: a fourth and a fifth node join, take their share, and serve.
 func TestJoin(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Joining: 2})
 	_, key := c.Account(1000)
 	for i := range 20 {
@@ -216,6 +221,7 @@ func TestJoin(t *testing.T) {
 // TestUploadsAreCutOff: a client that goes away in the middle leaves no charge,
 // no content, and nothing running.
 func TestUploadsAreCutOff(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(100)
 	b := content(1, 4<<20)

@@ -49,7 +49,7 @@ func (l *loopback) settle(i int, c *node.Config) {
 	c.Network = side{f: l.fabric, me: i}
 }
 
-func (l *loopback) opening(i int, _ *node.Config) { l.fabric.revive(i) }
+func (*loopback) opening(int, *node.Config) {}
 
 // down breaks the node's connections, as the end of a process or of a machine
 // does. From here on nobody hears of what it still does until it is closed.

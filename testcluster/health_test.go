@@ -37,6 +37,7 @@ func untilHealth(t *testing.T, c *testcluster.Cluster, i int, what string, holds
 // TestHealthNamesWhatIsLost: each lost margin is named, with a number and since
 // when, and the name goes when the margin is back (I18).
 func TestHealthNamesWhatIsLost(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(10_000)
 	well := func(codes []string, h node.Health) bool { return len(codes) == 0 && h.Status == "ok" && h.Ready }

@@ -8,6 +8,7 @@ import (
 
 // The checker finds what no order explains, and lets stand what one does.
 func TestHistoryIsJudged(t *testing.T) {
+	testcluster.Parallel(t)
 	account, key, ref := testcluster.AccountObject("a"), testcluster.KeyObject("k"), testcluster.Object{Kind: testcluster.ObjectReference, ID: "r"}
 	type o = testcluster.Operation
 	tests := []struct {

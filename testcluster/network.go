@@ -35,11 +35,12 @@ func newFabric() *fabric {
 	return &fabric{owner: map[string]int{}, cut: map[[2]int]cuts{}, weather: map[[2]int]Weather{}, dead: map[int]bool{}, lives: map[int]int{}, changed: make(chan struct{})}
 }
 
-// claim notes that a node listens on an address.
+// claim notes that a node listens on an address: it lives, or does again.
 func (f *fabric) claim(addr string, who int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.owner[addr] = who
+	delete(f.dead, who)
 }
 
 // set cuts or mends one direction.
@@ -55,8 +56,8 @@ func (f *fabric) set(from, to int, cut cuts) {
 	f.changed = make(chan struct{})
 }
 
-// sever breaks all connections of a node, for good, and lets it make no more:
-// when it returns, nothing that the node does from now on is heard by another.
+// sever breaks all connections of a node, for good, and lets it make no more
+// until it is opened anew: when it returns, nothing that the node does from now on is heard by another.
 func (f *fabric) sever(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,13 +65,6 @@ func (f *fabric) sever(i int) {
 	f.lives[i]++
 	close(f.changed)
 	f.changed = make(chan struct{})
-}
-
-// revive lets a node that was severed make connections again.
-func (f *fabric) revive(i int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.dead, i)
 }
 
 // ends are the lives of the two ends of a connection.

@@ -26,6 +26,7 @@ func (c *Cluster) Lose(i int) {
 // Resurrect starts a lost node on the disk that it had. It is the caller's to close.
 func (c *Cluster) Resurrect(i int) *node.Node {
 	c.tb.Helper()
+	c.ground.opening(i, &c.nodes[i].cfg)
 	n, err := node.Open(context.Background(), c.nodes[i].cfg, api.New)
 	if err != nil {
 		c.tb.Fatalf("node %d: %v", i, err)

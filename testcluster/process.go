@@ -80,6 +80,8 @@ func StartProcesses(tb testing.TB, bin string, n int) *Processes {
 // StartProcessesWith is [StartProcesses] with options.
 func StartProcessesWith(tb testing.TB, bin string, n int, o ProcessOptions) *Processes {
 	tb.Helper()
+	leaks.enter()
+	tb.Cleanup(func() { leaks.leave(tb) })
 	secret := cluster.NewSecret()
 	trust, err := cluster.ParseTrust([]byte(secret))
 	if err != nil {

@@ -47,6 +47,7 @@ func report(t *testing.T, c *testcluster.Cluster, w *testcluster.Workload, seed 
 // predecessor acknowledged before it answers (I4). The network is slow, so that
 // it learns late.
 func TestStrongReadsWhileLeadershipFlaps(t *testing.T) {
+	testcluster.Parallel(t)
 	const handOvers = 12
 	seed := seedOf(t)
 	t.Logf("seed %d", seed)
@@ -66,6 +67,7 @@ func TestStrongReadsWhileLeadershipFlaps(t *testing.T) {
 // acknowledged something, and before others know that it is committed. Whoever
 // leads next answers no strong read without it (I4).
 func TestNewLeaderKnowsAll(t *testing.T) {
+	testcluster.Parallel(t)
 	const rounds, readers = 3, 4
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	id, key := c.Account(1000)
@@ -111,6 +113,7 @@ func TestNewLeaderKnowsAll(t *testing.T) {
 // TestOneCopyIsNotEnough: while two of three owners can't write, nothing is
 // acknowledged; what is can lose any one disk (I1).
 func TestOneCopyIsNotEnough(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, chaosOptions)
 	_, key := c.Account(1000)
 	b := content(1, 5000)
@@ -141,6 +144,7 @@ func TestOneCopyIsNotEnough(t *testing.T) {
 // TestPowerLossOfAll: what was acknowledged is there when all nodes have lost
 // power at once, with nothing of what they had not synced (I1, I3).
 func TestPowerLossOfAll(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, chaosOptions)
 	_, key := c.Account(1_000_000)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -176,6 +180,7 @@ func TestPowerLossOfAll(t *testing.T) {
 
 // TestRefusedIsFree: what an account has no room for costs nothing (I7).
 func TestRefusedIsFree(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 1, testcluster.Options{})
 	account, key := c.Account(1000)
 	a, err := c.Operator(0).Do(http.MethodPatch, "/api/admin/accounts/"+account, nil, bytes.NewReader([]byte(`{"quota_bytes":1000}`)))
@@ -192,6 +197,7 @@ func TestRefusedIsFree(t *testing.T) {
 
 // TestRetriesChargeOnce: clients that hang up and ask again elsewhere pay once (I8).
 func TestRetriesChargeOnce(t *testing.T) {
+	testcluster.Parallel(t)
 	onlyInChaos(t)
 	seed := seedOf(t)
 	c := testcluster.Start(t, 3, chaosOptions)
@@ -206,6 +212,7 @@ func TestRetriesChargeOnce(t *testing.T) {
 // TestExpiry: one wrong clock makes nothing expire, and when it is time, no
 // node serves what has expired, swept or not (I14).
 func TestExpiry(t *testing.T) {
+	testcluster.Parallel(t)
 	onlyInChaos(t)
 	const month = 31 * 24 * time.Hour
 	c := testcluster.Start(t, 3, chaosOptions)
@@ -248,6 +255,7 @@ func TestExpiry(t *testing.T) {
 // TestClockIsSetMidway: a leader whose clock is set while the voters are asked
 // about it does not move time on by what the clock said before.
 func TestClockIsSetMidway(t *testing.T) {
+	testcluster.Parallel(t)
 	const (
 		year = 365 * 24 * time.Hour
 		sets = 300
@@ -279,6 +287,7 @@ func TestClockIsSetMidway(t *testing.T) {
 // TestGossipPlacesNothing: a node that gossip calls dead, and that Raft hears,
 // keeps its place in the ring; the other way round, too (I11).
 func TestGossipPlacesNothing(t *testing.T) {
+	testcluster.Parallel(t)
 	onlyInChaos(t)
 	c := testcluster.Start(t, 3, chaosOptions)
 	_, key := c.Account(1000)

@@ -22,6 +22,7 @@ const refusedWait = 30 * time.Second
 // one becomes a cluster of its own, with all that it had; what it had not is
 // listed; the others' old disks are refused (I15), and new nodes join.
 func TestRecoverFromOneOfThree(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(100_000)
 	var held []storage.CID
@@ -169,6 +170,7 @@ func oldDisksAreRefused(t *testing.T, c *testcluster.Cluster, survivor int, old 
 
 // TestRecoverRefuses what can't be recovered from, or is in use.
 func TestRecoverRefuses(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 1, testcluster.Options{})
 	if _, err := node.Recover(t.Context(), node.RecoverOptions{DataDir: c.DataDir(0), Do: true}); storage.CodeOf(err) != "data_dir_in_use" {
 		t.Errorf("beside a running node: %v", err)

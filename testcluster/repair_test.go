@@ -103,6 +103,7 @@ func mustReadFrom(t *testing.T, c *testcluster.Cluster, i int, contents [][]byte
 // each of 100 blobs on another, at the same time: all copies are right again
 // without help, while the cluster serves.
 func TestWipedAndRotten(t *testing.T) {
+	testcluster.Parallel(t)
 	onlyInChaos(t) // it takes a minute or so
 	c := testcluster.Start(t, 3, testcluster.Options{Configure: func(_ int, cfg *node.Config) { cfg.RebuildKeep = time.Millisecond }})
 	_, key := c.Account(1_000_000)
@@ -157,6 +158,7 @@ func TestWipedAndRotten(t *testing.T) {
 // nothing else; what is left is kept; the rest is not touched; bringing it back
 // ends the alarm.
 func TestLostOnAllNodes(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(1_000_000)
 	contents := upload(t, c, key, 5)
@@ -214,6 +216,7 @@ func TestLostOnAllNodes(t *testing.T) {
 // TestUnopenableStore: a blob store that does not open any more is set aside,
 // and filled again from the peers under a new incarnation.
 func TestUnopenableStore(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Configure: func(_ int, cfg *node.Config) { cfg.RebuildKeep = time.Millisecond }})
 	_, key := c.Account(1_000_000)
 	contents := upload(t, c, key, 40)
@@ -232,6 +235,7 @@ func TestUnopenableStore(t *testing.T) {
 // TestScrubFindsSilentRot: rot that nobody reads is found and repaired by the
 // scrub.
 func TestScrubFindsSilentRot(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Configure: func(_ int, cfg *node.Config) { cfg.ScrubEvery = 4 * time.Second }})
 	_, key := c.Account(1_000_000)
 	b := content(1, 700<<10)
@@ -257,6 +261,7 @@ func TestScrubFindsSilentRot(t *testing.T) {
 
 // TestReadRepair: an owner that is asked for what it does not hold gets it.
 func TestReadRepair(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(1_000_000)
 	b := content(1, 700<<10)

@@ -229,6 +229,7 @@ func placed(c *testcluster.Cluster, through, members int) {
 // no more than what has to move moves. Half of the content is there before the
 // ring grows, the other half before it shrinks.
 func TestGrowAndShrinkUnderLoad(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Later: 2})
 	_, key := c.Account(10_000_000)
 	const blobs, size = 250, 20_000
@@ -309,6 +310,7 @@ func halfWay(c *testcluster.Cluster, through, i int) {
 // TestMoveOutlastsRestarts: the new owner is killed and started again, and then
 // the leader: what was handed over stays so, and the change ends.
 func TestMoveOutlastsRestarts(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Later: 1, Configure: slowly})
 	_, key := c.Account(10_000_000)
 	cids := preload(t, c, key, 0, 100, 30_000)
@@ -345,6 +347,7 @@ func TestMoveOutlastsRestarts(t *testing.T) {
 // TestMoveIsDropped: the operator drops a change half-way. Nothing moves, all is
 // readable and writable, and later the rest moves.
 func TestMoveIsDropped(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Later: 1, Configure: slowly})
 	_, key := c.Account(10_000_000)
 	cids := preload(t, c, key, 0, 100, 30_000)
@@ -384,6 +387,7 @@ func TestMoveIsDropped(t *testing.T) {
 // TestNewOwnerDies: a node that joins dies half-way for good. Once it is removed
 // the ring is that of the others again.
 func TestNewOwnerDies(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Later: 1, Configure: slowly})
 	_, key := c.Account(10_000_000)
 	cids := preload(t, c, key, 0, 100, 30_000)
@@ -402,6 +406,7 @@ func TestNewOwnerDies(t *testing.T) {
 // It hands over leadership and copies and ends; a second one leaves too, and one
 // node is left with everything.
 func TestLeaderLeaves(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(1_000_000)
 	cids := preload(t, c, key, 0, 40, 2000)
@@ -427,6 +432,7 @@ func TestLeaderLeaves(t *testing.T) {
 
 // TestDrainIsTakenBack: a node that was to leave stays after all.
 func TestDrainIsTakenBack(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 4, testcluster.Options{Configure: slowly})
 	_, key := c.Account(1_000_000)
 	preload(t, c, key, 0, 60, 30_000)
@@ -444,6 +450,7 @@ func TestDrainIsTakenBack(t *testing.T) {
 // TestNamesakeReplacesDeadVoter: a node that lost all its data comes back under
 // its name. It is a new node, and takes the place and the vote of its dead self.
 func TestNamesakeReplacesDeadVoter(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{})
 	_, key := c.Account(1_000_000)
 	cids := preload(t, c, key, 0, 40, 2000)
@@ -484,6 +491,7 @@ func TestNamesakeReplacesDeadVoter(t *testing.T) {
 // takes its place, and when the dead one comes back it learns that it is none any
 // more. Under the name of a living one it is a member beside it.
 func TestNamesakeElsewhere(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Later: 2, Configure: func(i int, cfg *node.Config) {
 		switch i {
 		case 3:
@@ -522,6 +530,7 @@ func TestNamesakeElsewhere(t *testing.T) {
 // TestStrongReadNeedsVoters: a leader that reaches only a member without a vote
 // must not take its word for a majority.
 func TestStrongReadNeedsVoters(t *testing.T) {
+	testcluster.Parallel(t)
 	c := testcluster.Start(t, 3, testcluster.Options{Joining: 1})
 	c.WaitConverged()
 	s := c.Status(0)

@@ -71,6 +71,15 @@ func simOf(tb testing.TB) *Sim {
 	return nil
 }
 
+// Parallel lets a test run at the same time as others, since it waits most of
+// the time. In a simulation nobody waits.
+func Parallel(t *testing.T) {
+	t.Helper()
+	if simOf(t) == nil {
+		t.Parallel()
+	}
+}
+
 // SimOf returns the simulation that a test runs in, or nil.
 func SimOf(tb testing.TB) *Sim {
 	tb.Helper()
@@ -202,7 +211,7 @@ func (s *Sim) settle(i int, c *node.Config) {
 	c.DataDir = "/data"
 	c.HTTP, c.RPC, c.Gossip, c.Admin = at("8080"), at("8081"), at("8082"), at("8083")
 	c.RaftLog = cluster.LogPebble
-	c.FreeFloorBytes = simFloorBytes
+	c.FreeFloorBytes, c.NoLibraryMetrics = simFloorBytes, true
 	m := s.machine(i)
 	c.Clock = func() time.Time { return time.Now().Add(time.Duration(m.clock.Load())) }
 }
