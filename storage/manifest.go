@@ -72,8 +72,9 @@ func torn(end []byte) bool {
 	return true
 }
 
-// checkOptions refuses options that rotted in the two lines that Pebble insists
-// on. It has its options from us: what else is in that file does not matter.
+// checkOptions refuses options that rotted in the lines that Pebble insists on:
+// what keys are compared and merged by, and where the log lies. It has its
+// options from us: what else is in that file does not matter.
 func checkOptions(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
 	if err != nil {
@@ -87,7 +88,7 @@ func checkOptions(fs vfs.FS, dir string) error {
 		if err != nil {
 			return fmt.Errorf("read the options: %w", err)
 		}
-		for _, line := range []string{"comparer=" + pebble.DefaultComparer.Name + "\n", "merger=" + pebble.DefaultMerger.Name + "\n"} {
+		for _, line := range []string{"comparer=" + pebble.DefaultComparer.Name + "\n", "merger=" + pebble.DefaultMerger.Name + "\n", "wal_dir=\n"} {
 			if !bytes.Contains(b, []byte(line)) {
 				return fmt.Errorf("%s has no line %q: %w", name, line, errBadCRC)
 			}
