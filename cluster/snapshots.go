@@ -219,14 +219,17 @@ type snapshotFile struct {
 	path string
 	meta raft.SnapshotMeta
 	sum  uint32
+	mine []byte // what is being written
 }
 
 // ID implements raft.SnapshotSink.
 func (w *snapshotFile) ID() string { return w.meta.ID }
 
-// Write implements raft.SnapshotSink.
+// Write implements raft.SnapshotSink. A file of Pebble's may change what it is
+// given to write, which an io.Writer may not.
 func (w *snapshotFile) Write(p []byte) (int, error) {
-	n, err := w.f.Write(p)
+	w.mine = append(w.mine[:0], p...)
+	n, err := w.f.Write(w.mine)
 	w.meta.Size += int64(n)
 	w.sum = crc32.Update(w.sum, castagnoli, p[:n])
 	if err != nil {
