@@ -246,13 +246,21 @@ func (c *Cluster) refill(o Chaos, rep *Report) {
 	}
 	c.WaitConverged()
 	i := (c.WaitLeader() + 1) % c.Len()
-	had := c.held(i)
 	c.WipeBlobs(i)
 	start := time.Now()
 	c.Restart(i)
-	c.waitFor(convergeWait, "copies back", func() bool { n := c.running(i); return n != nil && n.Settled() && c.held(i) >= had })
-	rep.RefillBytes, rep.Refill = had, time.Since(start).Seconds()
-	rep.RefillPerGiB = rep.Refill / float64(had) * (1 << 30)
+	c.waitUntil(convergeWait, "copies back", func() string {
+		if n := c.running(i); !n.Settled() {
+			return fmt.Sprintf("%+v", n.Replication())
+		}
+		return ""
+	})
+	rep.Refill = time.Since(start).Seconds()
+	rep.RefillBytes = c.held(i) // less than before: garbage does not come back
+	if rep.RefillBytes < o.RefillBytes {
+		c.tb.Errorf("%d bytes came back of %d", rep.RefillBytes, o.RefillBytes)
+	}
+	rep.RefillPerGiB = rep.Refill / float64(rep.RefillBytes) * (1 << 30)
 	c.WaitConverged()
 }
 
