@@ -35,7 +35,7 @@ chaos: ## faults under load for CHAOS_TIME, all checks, and a summary; the seed 
 
 matrix: ## each fault alone on leader, follower and owner, then random pairs
 	@echo "seed $(SEED)"
-	RINGBIN_CHAOS_SEED=$(SEED) RINGBIN_MATRIX=1 $(GO) test -tags $(TAGS) -count=1 -v -timeout 180m -run TestFaultMatrix ./testcluster
+	RINGBIN_CHAOS_SEED=$(SEED) RINGBIN_MATRIX=1 $(GO) test -tags $(TAGS) -parallel 4 -count=1 -v -timeout 180m -run TestFaultMatrix ./testcluster
 
 chaos-teeth: ## mistakes planted one by one: each must be caught
 	$(GO) test -tags "$(TAGS) teeth" -count=1 -v -timeout 180m -run TestTeeth ./testcluster

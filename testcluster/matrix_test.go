@@ -41,6 +41,7 @@ func TestFaultMatrix(t *testing.T) {
 				continue
 			}
 			t.Run(f.Name+"/"+string(target), func(t *testing.T) {
+				t.Parallel()
 				c := testcluster.Start(t, 3, chaosOptions)
 				c.RunFaults(matrixLoad(seed+uint64(i)), []testcluster.Fault{f}, []testcluster.Target{target})
 			})
@@ -58,6 +59,7 @@ func TestFaultMatrix(t *testing.T) {
 			continue // a wiped disk beside another loss may lose content, and is no fault of ours
 		}
 		t.Run(fmt.Sprintf("%s of the %s and %s of the %s", a.Name, at[0], b.Name, at[1]), func(t *testing.T) {
+			t.Parallel()
 			c := testcluster.Start(t, 3, chaosOptions)
 			c.RunFaults(matrixLoad(seed+uint64(1000+i)), []testcluster.Fault{a, b}, at)
 		})
