@@ -214,7 +214,7 @@ func (r *Replicator) fetchAll(ctx context.Context, version uint64, missing []mis
 				return g.Wait() //nolint:wrapcheck // what has begun ends; the next look is about the ring of then
 			}
 			g.Go(func() error {
-				if err := r.pull(ctx, cid); err != nil {
+				if err := r.pull(ctx, cid); err != nil && !r.nowhere(ctx, cid) {
 					return err
 				}
 				r.left.add(cid, -1)
@@ -226,6 +226,18 @@ func (r *Replicator) fetchAll(ctx context.Context, version uint64, missing []mis
 		}
 	}
 	return g.Wait() //nolint:wrapcheck // a pull's own
+}
+
+// nowhere reports whether every owner says that it has no good copy: to wait for
+// one would hold the change up for ever, and no ring has it any better. The
+// alarm of what is lost goes on, and who turns up with a copy is asked for it.
+func (r *Replicator) nowhere(ctx context.Context, cid storage.CID) bool {
+	l := &lack{cid: cid}
+	if err := r.survey(ctx, []*lack{l}); err != nil || !l.lost() {
+		return false
+	}
+	r.o.Logger.Error("lost: its partition moves without it", "cid", cid.String())
+	return true
 }
 
 // moves reports whether a ring is still being filled.

@@ -129,6 +129,32 @@ func TestMoveByPartition(t *testing.T) {
 	})
 }
 
+// What no owner has any more holds up nothing; as long as one of them can't be
+// asked it does.
+func TestLostHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 4)
+		c.setRings(ringOf(1, "n2", "n3", "n4"), ringOf(2, "n1", "n3", "n4"))
+		s := c.moves()
+		kept, lost := c.keep(content(1, 1000), "n2"), c.keep(content(2, 1000))
+		c.set("n3", fault{down: true})
+		c.run()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		c.mustHold(kept, "n1", "n2")
+		if got := s.count(); got != storage.Partitions-1 || s.has(lost.Partition()) {
+			t.Errorf("%d partitions are whole, that of the lost one: %t", got, s.has(lost.Partition()))
+		}
+		c.set("n3", fault{})
+		time.Sleep(2 * retryMost)
+		synctest.Wait()
+		if got := s.count(); got != storage.Partitions {
+			t.Errorf("%d partitions are whole", got)
+		}
+	})
+}
+
 // What was said stays said: a node that starts again looks at the rest only,
 // and what could not be said is said again.
 func TestMoveGoesOn(t *testing.T) {
