@@ -113,15 +113,18 @@ func (c *Cluster) RunFaults(o Chaos, faults []Fault, targets []Target) Report {
 	w.More(10)
 	rep := Report{Seed: o.Seed, Nodes: c.Len(), Faults: map[string]int{}}
 	run := &chaosRun{c: c, w: w, r: r, rep: &rep}
+	if slices.ContainsFunc(faults, func(f Fault) bool { return f.Whole }) {
+		run.whole()
+	}
+	sites := make([]*faultSite, len(faults))
+	for i := range faults {
+		sites[i] = c.site(w, targets[i], r) // before any: it may leave nobody up to tell who leads
+	}
 	var mends []func()
 	for i, f := range faults {
-		if f.Whole {
-			run.whole()
-		}
-		site := c.site(w, targets[i], r)
 		rep.Faults[f.Name]++
-		mends = append(mends, f.do(site))
-		site.moment()
+		mends = append(mends, f.do(sites[i]))
+		sites[i].moment()
 	}
 	time.Sleep(time.Duration(500+r.IntN(1500)) * time.Millisecond)
 	for _, mend := range mends {
