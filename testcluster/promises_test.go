@@ -64,8 +64,10 @@ func TestStrongReadsWhileLeadershipFlaps(t *testing.T) {
 }
 
 // TestNewLeaderKnowsAll: the leader is cut off in the moment in which it has
-// acknowledged something, and before others know that it is committed. Whoever
-// leads next answers no strong read without it (I4).
+// acknowledged something, and before others know that it is committed; one of
+// them does not even have it. Whoever leads next can prove that it leads before
+// it has brought the other one up to date, and answers no strong read until it
+// has (I4).
 func TestNewLeaderKnowsAll(t *testing.T) {
 	testcluster.Parallel(t)
 	const rounds, readers = 3, 4
@@ -78,6 +80,7 @@ func TestNewLeaderKnowsAll(t *testing.T) {
 		for i := range c.Len() {
 			c.SetWeatherOf(i, testcluster.Weather{Delay: 60 * time.Millisecond})
 		}
+		c.Partition(leader, (leader+1+round%2)%c.Len())
 		a, err := c.Operator(leader).Do(http.MethodPost, "/api/admin/accounts/"+id+"/deposit", nil,
 			strings.NewReader(fmt.Sprintf(`{"amount_cents":1,"reference":"%s %d"}`, id, round)))
 		c.Isolate(leader)
@@ -101,10 +104,11 @@ func TestNewLeaderKnowsAll(t *testing.T) {
 				return err
 			})
 		}
-		if err := g.Wait(); err != nil {
+		err = g.Wait()
+		c.Heal()
+		if err != nil {
 			t.Fatal(err)
 		}
-		c.Heal()
 		c.WaitReady()
 	}
 	c.ForgetAccount(key)
