@@ -7,7 +7,7 @@ type Bug string
 
 // The mistakes.
 const (
-	BugNoRequestIDs    Bug = "no-request-ids"       // what was done under an id is done again
+	BugNoRequestIDs    Bug = "no-request-ids"       // what was done under an id is done again, where it can be
 	BugStaleLeaderRead Bug = "stale-leader-read"    // a node that believes it leads answers strong reads
 	BugNoBarrier       Bug = "no-barrier"           // a new leader answers before it has its predecessors' entries
 	BugReceiptUnsynced Bug = "receipt-before-fsync" // an owner's word goes before its fsync

@@ -64,8 +64,10 @@ func TestStrongReadsWhileLeadershipFlaps(t *testing.T) {
 }
 
 // TestNewLeaderKnowsAll: the leader is cut off in the moment in which it has
-// acknowledged something, and before others know that it is committed. Whoever
-// leads next answers no strong read without it (I4).
+// acknowledged something, and before others know that it is committed; one of
+// them does not even have it. Whoever leads next can prove that it leads before
+// it has brought the other one up to date, and answers no strong read until it
+// has (I4).
 func TestNewLeaderKnowsAll(t *testing.T) {
 	testcluster.Parallel(t)
 	const rounds, readers = 3, 4
@@ -78,6 +80,7 @@ func TestNewLeaderKnowsAll(t *testing.T) {
 		for i := range c.Len() {
 			c.SetWeatherOf(i, testcluster.Weather{Delay: 60 * time.Millisecond})
 		}
+		c.Partition(leader, (leader+1+round%2)%c.Len())
 		a, err := c.Operator(leader).Do(http.MethodPost, "/api/admin/accounts/"+id+"/deposit", nil,
 			strings.NewReader(fmt.Sprintf(`{"amount_cents":1,"reference":"%s %d"}`, id, round)))
 		c.Isolate(leader)
@@ -101,10 +104,11 @@ func TestNewLeaderKnowsAll(t *testing.T) {
 				return err
 			})
 		}
-		if err := g.Wait(); err != nil {
+		err = g.Wait()
+		c.Heal()
+		if err != nil {
 			t.Fatal(err)
 		}
-		c.Heal()
 		c.WaitReady()
 	}
 	c.ForgetAccount(key)
@@ -174,6 +178,54 @@ func TestPowerLossOfAll(t *testing.T) {
 			if _, err := c.Client(i%3, "").Get(cid); err != nil {
 				t.Fatalf("I1: acknowledged before the power loss, %s: %v", cid, err)
 			}
+		}
+	}
+}
+
+// TestAbsenceErasesNothing: metadata may lose its end with power, and gets it
+// back from the log once there is a leader again. Nodes that compare what they
+// hold with a catalogue from before that erase nothing (I1, I13).
+func TestAbsenceErasesNothing(t *testing.T) {
+	testcluster.Parallel(t)
+	const old, all = 10, 30
+	c := testcluster.Start(t, 3, chaosOptions)
+	_, key := c.Account(1_000_000)
+	var cids []storage.CID
+	for i := range all {
+		if i == old { // the metadata is flushed up to here
+			for j := range c.Len() {
+				c.Kill(j)
+				c.Restart(j)
+				c.WaitReady()
+			}
+		}
+		u, err := c.PutUntil(t.Context(), i, key, content(uint64(i), 100+i), 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cids = append(cids, u.CID)
+	}
+	c.WaitConverged() // each node holds all
+	c.LosePower(0, rand.New(rand.NewPCG(1, 3)), 0, 1, 2)
+	for i := range c.Len() {
+		c.Isolate(i)
+	}
+	for i := range c.Len() {
+		c.Restart(i)
+		eventually(t, "comparison", func() bool { return !c.Node(i).Replication().Finished.IsZero() })
+		named, err := c.Node(i).Catalogued(nil, all+1)
+		if err != nil || len(named) < old || len(named) >= all {
+			t.Fatalf("the catalogue of node %d names %d contents of %d (%v): the test shows nothing", i, len(named), all, err)
+		}
+		if held, err := c.Node(i).Held(nil, all+1); err != nil || len(held) != all {
+			t.Errorf("I1, I13: node %d promised %d copies, its catalogue names %d, and it has kept %d (%v)", i, all, len(named), len(held), err)
+		}
+	}
+	c.Heal()
+	c.WaitReady()
+	for i, cid := range cids {
+		if _, err := c.Client(i%3, "").Get(cid); err != nil {
+			t.Fatalf("I1: acknowledged, %s: %v", cid, err)
 		}
 	}
 }
