@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -199,8 +200,10 @@ func (r *Replicator) fetchMissing(ctx context.Context, version uint64, missing [
 }
 
 // fetchAll hands out the pulls. A pull that fails leaves its partition for the
-// next look and lets the others go on.
+// next look and lets the others go on; what nobody has holds up nothing.
 func (r *Replicator) fetchAll(ctx context.Context, version uint64, missing []missingOf, whole chan<- int, g *errgroup.Group) error {
+	var mu sync.Mutex // protects failed
+	var failed []fetching
 	for _, m := range missing {
 		if len(m.cids) == 0 {
 			whole <- m.partition
@@ -213,31 +216,66 @@ func (r *Replicator) fetchAll(ctx context.Context, version uint64, missing []mis
 			if ctx.Err() != nil || !r.moves(version) {
 				return g.Wait() //nolint:wrapcheck // what has begun ends; the next look is about the ring of then
 			}
+			f := fetching{cid: cid, partition: m.partition, left: left}
 			g.Go(func() error {
-				if err := r.pull(ctx, cid); err != nil && !r.nowhere(ctx, cid) {
+				err := r.pull(ctx, cid)
+				if err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failed = append(failed, f)
 					return err
 				}
-				r.left.add(cid, -1)
-				if left.Add(-1) == 0 {
-					whole <- m.partition
-				}
+				r.fetched(f, whole)
 				return nil
 			})
 		}
 	}
-	return g.Wait() //nolint:wrapcheck // a pull's own
+	err := g.Wait()
+	if err == nil || r.passOverLost(ctx, failed, whole) {
+		return nil
+	}
+	return err //nolint:wrapcheck // a pull's own
 }
 
-// nowhere reports whether every owner says that it has no good copy: to wait for
-// one would hold the change up for ever, and no ring has it any better. The
-// alarm of what is lost goes on, and who turns up with a copy is asked for it.
-func (r *Replicator) nowhere(ctx context.Context, cid storage.CID) bool {
-	l := &lack{cid: cid}
-	if err := r.survey(ctx, []*lack{l}); err != nil || !l.lost() {
-		return false
+// fetching is a copy that a move fetches.
+type fetching struct {
+	cid       storage.CID
+	partition int
+	left      *atomic.Int64 // of its partition
+}
+
+// fetched notes that a partition waits for a copy no more.
+func (r *Replicator) fetched(f fetching, whole chan<- int) {
+	r.left.add(f.cid, -1)
+	if f.left.Add(-1) == 0 {
+		whole <- f.partition
 	}
-	r.o.Logger.Error("lost: its partition moves without it", "cid", cid.String())
-	return true
+}
+
+// passOverLost lets partitions go on without what every owner says it has no
+// good copy of: to wait for one would hold the change up for ever, and no ring
+// has it any better. The alarm goes on, and who turns up with a copy is asked
+// for it. It reports whether that was all that had failed.
+func (r *Replicator) passOverLost(ctx context.Context, failed []fetching, whole chan<- int) bool {
+	all := true
+	for some := range slices.Chunk(failed, windowMax) {
+		window := make([]*lack, len(some))
+		for i, f := range some {
+			window[i] = &lack{cid: f.cid}
+		}
+		if err := r.survey(ctx, window); err != nil {
+			return false
+		}
+		for i, l := range window {
+			if !l.lost() {
+				all = false
+				continue
+			}
+			r.o.Logger.Error("lost: its partition moves without it", "cid", l.cid.String())
+			r.fetched(some[i], whole)
+		}
+	}
+	return all
 }
 
 // moves reports whether a ring is still being filled.
