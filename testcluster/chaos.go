@@ -47,7 +47,7 @@ type Report struct {
 	GapP50       float64        `json:"failover_gap_p50_seconds"`
 	GapP99       float64        `json:"failover_gap_p99_seconds"`
 	GapMax       float64        `json:"failover_gap_max_seconds"`
-	ReadGapMax   float64        `json:"read_gap_max_seconds"` // while no fault took all nodes
+	ReadGapMax   float64        `json:"read_gap_max_seconds"` // while some node was up
 	RefillBytes  int64          `json:"refill_bytes"`
 	Refill       float64        `json:"refill_seconds"`
 	RefillPerGiB float64        `json:"refill_seconds_per_gib"`
@@ -101,7 +101,16 @@ type chaosRun struct {
 	r      *rand.Rand
 	rep    *Report
 	losses []time.Duration // when a leader was lost
-	quiet  [][2]time.Duration
+	rests  []span          // in which clients rested
+	away   []span          // in which no node was up
+}
+
+// span is a time of a workload, from its first moment to its last.
+type span [2]time.Duration
+
+// overlaps reports whether a span has something in common with one of others.
+func (s span) overlaps(others []span) bool {
+	return slices.ContainsFunc(others, func(o span) bool { return s[0] < o[1] && o[0] < s[1] })
 }
 
 // RunFaults lets faults happen at the same time, each to a target, mends them,
@@ -160,8 +169,8 @@ func (run *chaosRun) fault(f Fault, t Target) {
 		run.whole()
 	}
 	run.w.More(10)
-	if f.Single {
-		run.quiet = append(run.quiet, [2]time.Duration{at, run.w.Elapsed()})
+	if f.All {
+		run.away = append(run.away, span{at, run.w.Elapsed()})
 	}
 }
 
@@ -172,27 +181,23 @@ func (run *chaosRun) whole() {
 	resume := run.w.Pause()
 	defer resume()
 	run.c.WaitConverged()
-	run.quiet = append(run.quiet, [2]time.Duration{from, run.w.Elapsed()})
+	run.rests = append(run.rests, span{from, run.w.Elapsed()})
 }
 
-// gaps measures how long nothing was written around each loss of the leader.
+// gaps measures how long nothing was written around each loss of the leader, and
+// how long nothing was read while nodes were up. Clients that rest are no gap.
 func (run *chaosRun) gaps() {
 	var gaps []time.Duration
 	for _, at := range run.losses {
-		gaps = append(gaps, run.w.WriteGap(at, gapAfter))
+		gaps = append(gaps, run.w.WriteGap(span{at, at + gapAfter}, run.rests))
 	}
 	slices.Sort(gaps)
 	run.rep.Losses = len(gaps)
 	if n := len(gaps); n > 0 {
 		run.rep.GapP50, run.rep.GapP99, run.rep.GapMax = gaps[n/2].Seconds(), gaps[(n*99+99)/100-1].Seconds(), gaps[n-1].Seconds()
 	}
-	from := time.Duration(0)
-	for _, q := range append(run.quiet, [2]time.Duration{time.Duration(run.rep.Seconds * float64(time.Second)), 0}) {
-		if q[0] > from {
-			run.rep.ReadGapMax = max(run.rep.ReadGapMax, run.w.ReadGap(from, q[0]-from).Seconds())
-		}
-		from = max(from, q[1])
-	}
+	whole := span{0, time.Duration(run.rep.Seconds * float64(time.Second))}
+	run.rep.ReadGapMax = run.w.ReadGap(whole, slices.Concat(run.rests, run.away)).Seconds()
 }
 
 // Finish stops a workload and judges all that happened. Failing histories and

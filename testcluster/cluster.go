@@ -302,7 +302,7 @@ func (c *Cluster) LosePower(percent int, rng *rand.Rand, nodes ...int) {
 		c.nodes[i].disk.losePower(percent, rng)
 	}
 	for _, i := range nodes {
-		c.Kill(i)
+		c.stop(gone(), i)
 	}
 }
 

@@ -31,6 +31,8 @@ type Fault struct {
 	Losing bool
 	// Single faults choose their nodes themselves.
 	Single bool
+	// All faults leave no node up until they are mended.
+	All bool
 	// Whole faults may only happen to a cluster that has all its copies, and
 	// leave one that has to get them back.
 	Whole bool
@@ -74,12 +76,12 @@ var Faults = []Fault{
 		f.c.LosePower(f.r.IntN(101), f.r, f.i)
 		return f.restart
 	}},
-	{Name: "power loss of all", Single: true, Losing: true, do: func(f *faultSite) func() {
+	{Name: "power loss of all", Single: true, All: true, Losing: true, do: func(f *faultSite) func() {
 		all := append(f.others(), f.i)
 		f.c.LosePower(f.r.IntN(101), f.r, all...)
 		return f.restartAll
 	}},
-	{Name: "kill of all", Single: true, Losing: true, do: func(f *faultSite) func() {
+	{Name: "kill of all", Single: true, All: true, Losing: true, do: func(f *faultSite) func() {
 		for j := range f.c.nodes {
 			f.c.Kill(j)
 		}

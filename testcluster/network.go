@@ -57,7 +57,8 @@ func (f *fabric) set(from, to int, cut cuts) {
 }
 
 // sever breaks all connections of a node, for good, and lets it make no more
-// until it is opened anew: when it returns, nothing that the node does from now on is heard by another.
+// until it is opened anew: nothing that the node does from now on is heard by
+// another.
 func (f *fabric) sever(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -28,9 +28,24 @@ func onlyInChaos(t *testing.T) {
 // eventually waits until a condition over several nodes holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for until := time.Now().Add(45 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	eventuallyNil(t, what, func() error {
+		if holds() {
+			return nil
+		}
+		return errors.New("it does not hold")
+	})
+}
+
+// eventuallyNil waits until nothing is wrong any more, and fails with what is.
+func eventuallyNil(t *testing.T, what string, wrong func() error) {
+	t.Helper()
+	for until := time.Now().Add(45 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := wrong()
+		if err == nil {
+			return
+		}
 		if time.Now().After(until) {
-			t.Fatalf("no %s within 45 s", what)
+			t.Fatalf("no %s within 45 s: %v", what, err)
 		}
 	}
 }
@@ -292,15 +307,15 @@ func TestExpiry(t *testing.T) {
 		_, _, _ = c.Client(1, key).Put(content(2, 100), 30)
 		return c.Node(0).Now() > until && c.Node(1).Now() > until && c.Node(2).Now() > until
 	})
-	eventually(t, "expiry", func() bool {
+	eventuallyNil(t, "expiry", func() error { // a node goes by the clock of its last look at the others
 		var errs []error
 		for i := range 3 {
 			a, err := c.Client(i, "").Do(http.MethodGet, "/api/content/"+cid.String(), nil, nil)
 			if err != nil || a.Status != http.StatusNotFound {
-				errs = append(errs, fmt.Errorf("node %d: %d", i, a.Status))
+				errs = append(errs, fmt.Errorf("I14: node %d answers %d (%v)", i, a.Status, err))
 			}
 		}
-		return errors.Join(errs...) == nil
+		return errors.Join(errs...)
 	})
 }
 

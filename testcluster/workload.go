@@ -189,24 +189,27 @@ func (w *Workload) Acknowledged() (writes, reads int) {
 func (w *Workload) Elapsed() time.Duration { return time.Since(w.start) }
 
 // WriteGap returns the longest time without an acknowledged write that began
-// or ended in the span after a moment, and ReadGap that without a read.
-func (w *Workload) WriteGap(from, span time.Duration) time.Duration {
+// or ended in a span, and ReadGap that without a read. What overlaps one of the
+// exceptions does not count.
+func (w *Workload) WriteGap(in span, except []span) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return longestGap(w.acks, from, from+span)
+	return longestGap(w.acks, in, except)
 }
 
 // ReadGap returns the longest time without a successful read of content.
-func (w *Workload) ReadGap(from, span time.Duration) time.Duration {
+func (w *Workload) ReadGap(in span, except []span) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return longestGap(w.reads, from, from+span)
+	return longestGap(w.reads, in, except)
 }
 
-func longestGap(at []time.Duration, from, to time.Duration) (gap time.Duration) {
-	i, _ := slices.BinarySearch(at, from)
-	for i = max(1, i); i < len(at) && at[i-1] < to; i++ {
-		gap = max(gap, at[i]-at[i-1])
+func longestGap(at []time.Duration, in span, except []span) (gap time.Duration) {
+	i, _ := slices.BinarySearch(at, in[0])
+	for i = max(1, i); i < len(at) && at[i-1] < in[1]; i++ {
+		if g := (span{at[i-1], at[i]}); !g.overlaps(except) {
+			gap = max(gap, g[1]-g[0])
+		}
 	}
 	return gap
 }
