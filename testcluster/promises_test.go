@@ -312,7 +312,7 @@ func TestExpiry(t *testing.T) {
 		for i := range 3 {
 			a, err := c.Client(i, "").Do(http.MethodGet, "/api/content/"+cid.String(), nil, nil)
 			if err != nil || a.Status != http.StatusNotFound {
-				errs = append(errs, fmt.Errorf("I14: node %d answers %d (%v)", i, a.Status, err))
+				errs = append(errs, fmt.Errorf("I14: node %d answers %d", i, a.Status), err)
 			}
 		}
 		return errors.Join(errs...)
