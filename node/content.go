@@ -95,7 +95,7 @@ func (s *Service) blob(cid storage.CID, now int64) (meta.Blob, bool, error) {
 		now = 0
 	}
 	b, found, err := s.n.fsm.Blob(cid, now)
-	return b, found && b.Alive && !b.Blocked, err
+	return b, found && b.Shown && !b.Blocked, err
 }
 
 // Metadata returns live content's record. Inline content needs a live

@@ -167,7 +167,7 @@ func (f *FSM) Blob(cid storage.CID, now int64) (b Blob, found bool, err error) {
 				return err
 			}
 			if ok && expires > now {
-				b.Alive, b.Expires = true, max(b.Expires, expires)
+				b.Alive, b.Shown, b.Expires = true, true, max(b.Expires, expires)
 			}
 		}
 		if b.Alive {

@@ -142,6 +142,10 @@ type Counts struct {
 	References int64 `cbor:"3,keyasint" json:"references"`
 	Entries    int64 `cbor:"4,keyasint" json:"entries"`
 	Blobs      int64 `cbor:"5,keyasint" json:"blobs"`
+
+	Pastes      int64 `cbor:"6,keyasint,omitempty" json:"pastes"`
+	Links       int64 `cbor:"7,keyasint,omitempty" json:"links"`
+	KeyRequests int64 `cbor:"8,keyasint,omitempty" json:"key_requests"`
 }
 
 // syncedRecord says who holds all that the next ring gives them.
