@@ -41,6 +41,9 @@ type Config struct {
 	BehindTLS       bool   // a TLS terminator stands in front of the public port
 
 	ContentBaseURL string         // host of its own for content; "" is the request's own
+	PasteBaseURL   string         // what Paste69's absolute URLs begin with; "": the request's own
+	GeoIPFile      string         // database that tells addresses' countries; "": none
+	SMTP           SMTPConfig     // the mail server for key requests; without a host no mail is sent
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
 
 	CacheBytes     int64         // block cache of the blob store; 0: its default
@@ -65,6 +68,15 @@ type Config struct {
 	// that is the process's, and would mix a simulation's time with the real one.
 	NoLibraryMetrics bool
 	RebuildKeep      time.Duration // how long a rotten database is kept once it is replaced; 0: longer than a receipt counts
+}
+
+// SMTPConfig is the mail server that links to new keys are sent through.
+type SMTPConfig struct {
+	Host           string
+	Port           int // 0: the usual one of the TLS mode
+	User, Password string
+	From           string // the sender's address
+	TLS            string // starttls (the default), tls, none
 }
 
 // Network is how a node reaches others and is reached.
