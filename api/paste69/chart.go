@@ -1,0 +1,7 @@
+package paste69
+
+import "html/template"
+
+func (p *pages) funcs() template.FuncMap {
+	return template.FuncMap{}
+}
