@@ -1,7 +1,6 @@
 package paste69
 
 import (
-	"errors"
 	"strings"
 
 	"ringbin/api/web"
@@ -84,9 +83,6 @@ func (c *call) wrongSecret(err error) error {
 	default:
 		return err
 	}
-	if err == nil {
-		return nil
-	}
 	limited := c.service().Admit(node.RateWrongSecrets, node.Caller{}, web.ClientAddr(c.r, c.service().Config().TrustedProxies))
 	if limited != nil {
 		return limited
@@ -107,20 +103,13 @@ func (c *call) byDeleteKey(err error) error {
 // named gives the error of a thing that is not there the sentence for what it
 // would be. Where it is not known whether the key would open it, that is said.
 func (c *call) named(err error, sentence string) error {
-	if storage.KindOf(err) != storage.KindNotFound || err == nil {
+	if storage.KindOf(err) != storage.KindNotFound {
 		return err
 	}
 	if c.unsure != nil {
 		return c.unsure
 	}
-	return &storage.Error{Op: "paste69.named", Kind: storage.KindNotFound, Text: sentence, Err: withoutOp(err)}
-}
-
-func withoutOp(err error) error {
-	if e, ok := errors.AsType[*storage.Error](err); ok {
-		return e
-	}
-	return err
+	return &storage.Error{Op: "paste69.named", Kind: storage.KindNotFound, Text: sentence, Err: err}
 }
 
 // The sentences of things that are not there.

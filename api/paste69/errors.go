@@ -63,6 +63,9 @@ type errorBody struct {
 func (d *Dialect) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	status, message := describe(err)
 	h := w.Header()
+	for _, name := range []string{"Content-Disposition", "Content-Type", "ETag", "Last-Modified"} {
+		h.Del(name) // of content that could not be sent after all
+	}
 	h.Set("Cache-Control", "no-store")
 	switch status {
 	case http.StatusUnauthorized:
@@ -74,8 +77,13 @@ func (d *Dialect) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 			h.Set("Retry-After", strconv.FormatInt(waitOf(err), 10))
 		}
 	}
-	if isBrowser(r) && d.htmlForm[web.RecordOf(r).Route] && d.pages.problem(w, r, status, message) == nil {
-		return
+	if d.htmlForm[web.RecordOf(r).Route] {
+		if isBrowser(r) && d.pages.problem(w, r, problemPage{
+			site: d.site(r), Status: status, Message: message, RequestID: h.Get("X-Request-Id"),
+		}) == nil {
+			return
+		}
+		h.Add("Vary", "Accept")
 	}
 	_ = web.WriteJSON(w, status, errorBody{Error: message}) // strings: they encode
 }

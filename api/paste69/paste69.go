@@ -1,13 +1,12 @@
-// Package paste69 is the Paste69 API: pastes with a view, bytes and metadata of
-// each, short links with click statistics, API keys by mail. It reads
-// credentials and requests, calls node.Service, and renders answers. Ids,
-// rights, limits, rates and expiry are decided there, never here.
 package paste69
 
 import (
 	_ "embed"
 	"net/http"
+	"net/netip"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/julienschmidt/httprouter"
 
@@ -27,18 +26,21 @@ type Dialect struct {
 	router   *web.Router
 	pages    *pages
 	fetcher  *Fetcher
+	spool    *spooler
 	htmlForm map[string]bool // patterns whose errors browsers get as pages
 	reserved map[string]bool // first path segments: never issued as ids
 }
 
 // New returns Paste69. It answers for every path at the root that is none of
 // others, the routes that the node serves beside it; no id is one of those.
-func New(s *node.Service, others []web.Route) (*Dialect, error) {
+func New(s *node.Service, others []web.Route) *Dialect {
 	pages, err := newPages()
 	if err != nil {
-		return nil, err
+		panic(err) // the templates are part of the program
 	}
 	d := &Dialect{s: s, pages: pages, htmlForm: map[string]bool{}, reserved: map[string]bool{}}
+	d.spool = newSpooler(filepath.Join(s.Config().DataDir, spoolDir))
+	d.fetcher = NewFetcher(FetchOptions{Rules: d.fetchRules})
 	d.router = web.NewRouter(node.APIPaste69, d.WriteError, d.preflight)
 	d.router.TrailingSlash, d.router.LiteralsOnly = true, true
 	for _, rt := range routes() {
@@ -49,11 +51,33 @@ func New(s *node.Service, others []web.Route) (*Dialect, error) {
 		first, _, _ = strings.Cut(first, ".")
 		d.reserved[first] = true
 	}
-	return d, nil
+	return d
 }
 
-// Routes lists the routes.
-func (d *Dialect) Routes() []web.Route { return d.router.Routes() }
+// spoolDir is where bodies wait below the node's directory until it is known
+// what they are.
+const spoolDir = "spool"
+
+// Routes lists the routes of Paste69.
+func Routes() []web.Route {
+	var all []web.Route
+	for _, rt := range routes() {
+		all = append(all, web.Route{Method: rt.method, Pattern: rt.pattern})
+	}
+	return all
+}
+
+// fetchRules are what the operator allows at this moment.
+func (d *Dialect) fetchRules() FetchRules {
+	settings := d.s.Settings().Paste69
+	rules := FetchRules{Ports: settings.FetchPorts, Nodes: d.s.ClusterHosts()}
+	for _, text := range settings.FetchDeny {
+		if p, err := netip.ParsePrefix(text); err == nil { // the settings hold nothing else
+			rules.Deny = append(rules.Deny, p)
+		}
+	}
+	return rules
+}
 
 // ServeHTTP answers a request; all of them with 404 while the operator has the
 // dialect switched off.
@@ -103,3 +127,6 @@ type call struct {
 
 // service is what decides.
 func (c *call) service() *node.Service { return c.d.s }
+
+// now is the node's clock: what expiry is judged by.
+func (c *call) now() time.Time { return time.UnixMilli(c.service().Now()).UTC() }

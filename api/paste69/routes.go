@@ -44,7 +44,7 @@ func routes() []route {
 }
 
 func mainRoutes() []route {
-	const reads, writes, asks, limitsItself = node.RateReads, node.RateWrites, node.RateKeyRequests, node.RateReads
+	const reads, writes, asks = node.RateReads, node.RateWrites, node.RateKeyRequests
 	return []route{
 		{method: post, pattern: "/p", who: anyone, rate: writes, do: (*call).createPaste, html: true},
 		{method: get, pattern: "/p/list", who: keyOnly, rate: reads, do: (*call).listPastes},
@@ -73,8 +73,8 @@ func mainRoutes() []route {
 		{method: put, pattern: "/u/:id/expiry", who: anyone, rate: writes, do: (*call).setLinkExpiry},
 		{method: del, pattern: "/u/:id", who: anyone, rate: writes, do: (*call).deleteLink},
 		{method: post, pattern: "/keys/request", who: nobody, rate: asks, do: (*call).requestKey},
-		{method: get, pattern: "/keys/verify", who: nobody, rate: limitsItself, do: (*call).verifyKey, html: true},
-		{method: post, pattern: "/keys/verify", who: nobody, rate: limitsItself, do: (*call).redeemToken, html: true},
+		{method: get, pattern: "/keys/verify", who: nobody, rate: reads, do: (*call).verifyKey, html: true},
+		{method: post, pattern: "/keys/verify", who: nobody, rate: reads, do: (*call).redeemToken, html: true},
 	}
 }
 
