@@ -25,6 +25,7 @@ type (
 	Takedown      = meta.Takedown
 	Settings      = meta.Settings
 	SettingsPatch = meta.SettingsPatch
+	Paste69Patch  = meta.Paste69Patch
 )
 
 //revive:enable:exported

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"ringbin/storage"
@@ -134,6 +135,27 @@ func (o *Object) Strings(name string) *[]string {
 		list = append(list, *s)
 	}
 	return &list
+}
+
+// Part returns a member that is an object of T's form, nil when absent. A member
+// that T does not have is a fault.
+func Part[T any](o *Object, name string) *T {
+	raw := o.member(name)
+	if raw == nil {
+		return nil
+	}
+	v := new(T)
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		want := "must be an object"
+		if why, ok := strings.CutPrefix(err.Error(), "json: "); ok {
+			want = why
+		}
+		o.wrong = append(o.wrong, Fault{name, want})
+		return nil
+	}
+	return v
 }
 
 // Int returns an integer member that is written as one, nil when absent.
