@@ -49,7 +49,7 @@ func (p *pages) viewOf(ctx context.Context, page pastePage) viewPage {
 	if v.Kind != "text" {
 		return v
 	}
-	text := cleanText(page.Text)
+	text := shownText(page.Text)
 	v.Truncated = int64(len(page.Text)) < page.Size
 	v.Markdown = !v.Truncated && isMarkdown(page) && len(text) <= markdownBytesMax
 	if v.Markdown && page.Rendered {
@@ -91,9 +91,9 @@ func isMarkdown(page pastePage) bool {
 	return page.MediaType == "text/markdown" || page.Extension == "md" || page.Extension == "markdown"
 }
 
-// cleanText makes lines end in \n, as browsers and lexers have them, and drops
+// shownText makes lines end in \n, as browsers and lexers have them, and drops
 // what a cut in the middle of a character left.
-func cleanText(raw []byte) string {
+func shownText(raw []byte) string {
 	text := strings.ToValidUTF8(string(raw), "\uFFFD")
 	if cut := len(raw); cut > 0 && !utf8.Valid(raw) {
 		text = strings.TrimSuffix(text, "\uFFFD")
