@@ -25,6 +25,7 @@ type (
 	Takedown      = meta.Takedown
 	Settings      = meta.Settings
 	SettingsPatch = meta.SettingsPatch
+	Paste69Patch  = meta.Paste69Patch
 	Paste         = meta.Paste
 	Link          = meta.Link
 	LinkDay       = meta.LinkDay
