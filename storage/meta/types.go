@@ -31,6 +31,18 @@ const (
 	typeCondemn          commandType = 25
 	typeDropTombstones   commandType = 26
 	typeNewEpoch         commandType = 30
+
+	typeCreatePaste    commandType = 40
+	typeDeletePaste    commandType = 41
+	typeSetPasteExpiry commandType = 42
+	typeCreateLink     commandType = 43
+	typeDeleteLink     commandType = 44
+	typeSetLinkExpiry  commandType = 45
+	typeAddCounts      commandType = 46
+	typeSetSalt        commandType = 47
+	typeRequestKey     commandType = 48
+	typeRedeemToken    commandType = 49
+	typeOpenKey        commandType = 50
 )
 
 // specs are the commands that this program knows.
@@ -61,6 +73,18 @@ var specs = index(
 	define(typeCondemn, (*tx).condemn),
 	define(typeDropTombstones, (*tx).dropTombstones),
 	define(typeNewEpoch, (*tx).newEpoch),
+
+	define(typeCreatePaste, (*tx).createPaste),
+	define(typeDeletePaste, (*tx).deletePaste),
+	define(typeSetPasteExpiry, (*tx).setPasteExpiry),
+	define(typeCreateLink, (*tx).createLink),
+	define(typeDeleteLink, (*tx).deleteLink),
+	define(typeSetLinkExpiry, (*tx).setLinkExpiry),
+	define(typeAddCounts, (*tx).addCounts),
+	define(typeSetSalt, (*tx).setSalt),
+	define(typeRequestKey, (*tx).requestKey),
+	define(typeRedeemToken, (*tx).redeemToken),
+	define(typeOpenKey, (*tx).openKey),
 )
 
 func index(all ...*spec) map[commandType]*spec {
@@ -97,3 +121,15 @@ func (ReplaceNode) commandType() commandType      { return typeReplaceNode }
 func (Condemn) commandType() commandType          { return typeCondemn }
 func (DropTombstones) commandType() commandType   { return typeDropTombstones }
 func (NewEpoch) commandType() commandType         { return typeNewEpoch }
+
+func (CreatePaste) commandType() commandType    { return typeCreatePaste }
+func (DeletePaste) commandType() commandType    { return typeDeletePaste }
+func (SetPasteExpiry) commandType() commandType { return typeSetPasteExpiry }
+func (CreateLink) commandType() commandType     { return typeCreateLink }
+func (DeleteLink) commandType() commandType     { return typeDeleteLink }
+func (SetLinkExpiry) commandType() commandType  { return typeSetLinkExpiry }
+func (AddCounts) commandType() commandType      { return typeAddCounts }
+func (SetSalt) commandType() commandType        { return typeSetSalt }
+func (RequestKey) commandType() commandType     { return typeRequestKey }
+func (RedeemToken) commandType() commandType    { return typeRedeemToken }
+func (OpenKey) commandType() commandType        { return typeOpenKey }
