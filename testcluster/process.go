@@ -306,6 +306,10 @@ func (p *Processes) Account(balanceCents int64) string {
 	return k.Key
 }
 
+// noPasteRates takes Paste69's limits of rate away: a test is one address.
+const noPasteRates = `{"paste69":{"rates":{"write_addr":{"per_second":0},"write_key":{"per_second":0},` +
+	`"read_addr":{"per_second":0},"read_key":{"per_second":0}}}}`
+
 // PasteKey makes an account with a key of Paste69, whose limits of rate it
 // takes away.
 func (p *Processes) PasteKey() string {
