@@ -1,8 +1,8 @@
 package paste69
 
 import (
+	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +81,7 @@ func asciiURL(target string) string {
 		if ch := target[i]; ch > ' ' && ch < 0x7f {
 			b.WriteByte(ch)
 		} else {
-			b.WriteString(url.QueryEscape(string(ch)))
+			fmt.Fprintf(&b, "%%%02X", ch)
 		}
 	}
 	return b.String()
