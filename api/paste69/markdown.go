@@ -20,7 +20,7 @@ import (
 	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/renderer"
 	"github.com/yuin/goldmark/renderer/html"
-	"github.com/yuin/goldmark/text"
+	mdtext "github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
 )
 
@@ -156,7 +156,7 @@ func marks(source []byte) int {
 		util.Prioritized(parser.LinkReferenceParagraphTransformer, 100),
 		util.Prioritized(extension.NewTableParagraphTransformer(), 200)))
 	most := 0
-	_ = ast.Walk(blockParser.Parse(text.NewReader(source)), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+	_ = ast.Walk(blockParser.Parse(mdtext.NewReader(source)), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering || n.Type() == ast.TypeInline || n.IsRaw() {
 			return ast.WalkContinue, nil
 		}
@@ -225,7 +225,7 @@ func slugOf(words string) string {
 type fragments struct{}
 
 // Transform walks the document once.
-func (fragments) Transform(document *ast.Document, _ text.Reader, _ parser.Context) {
+func (fragments) Transform(document *ast.Document, _ mdtext.Reader, _ parser.Context) {
 	_ = ast.Walk(document, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // the walker returns no error
 		link, isLink := n.(*ast.Link)
 		if fragment, found := bytes.CutPrefix(destination(link, isLink), []byte("#")); found && entering {

@@ -111,7 +111,7 @@ func FuzzMarkdown(f *testing.F) {
 		allowed[name] = true
 	}
 	f.Fuzz(func(t *testing.T, source string) {
-		prose, _ := p.prose.render(t.Context(), cleanText([]byte(source)))
+		prose, _ := p.prose.render(t.Context(), shownText([]byte(source)))
 		document, err := html.Parse(strings.NewReader("<article>" + string(prose) + "</article>"))
 		if err != nil {
 			t.Fatal(err)

@@ -313,7 +313,7 @@ func TestContentIsShownWhole(t *testing.T) {
 					if attr(n.Parent, "id") != fmt.Sprintf("L%d", rows) {
 						t.Errorf("%s: row %d has the id %q", name, rows, attr(n.Parent, "id"))
 					}
-					shown.WriteString(textOf(n))
+					shown.WriteString(innerText(n))
 				}
 			}
 			if shown.String() != text {
@@ -326,7 +326,7 @@ func TestContentIsShownWhole(t *testing.T) {
 	}
 }
 
-func textOf(n *html.Node) string {
+func innerText(n *html.Node) string {
 	var b strings.Builder
 	for d := range n.Descendants() {
 		if d.Type == html.TextNode {

@@ -31,7 +31,7 @@ func TestDocsShowTheRecipes(t *testing.T) {
 	shown := map[string]string{}
 	for _, n := range elements(document) {
 		if n.Data == "code" && attr(n, "id") != "" {
-			shown[attr(n, "id")] = textOf(n)
+			shown[attr(n, "id")] = innerText(n)
 		}
 	}
 	for _, name := range []string{"ringbin.sxcu", "ringbin-links.sxcu", "flameshot.sh"} {

@@ -161,7 +161,7 @@ func TestCleanText(t *testing.T) {
 	for in, want := range map[string]string{
 		"a\r\nb\rc\n": "a\nb\nc\n", "": "", "a\xe2\x82": "a", "\xffa": "\uFFFDa", "a\x00b": "a\uFFFDb", "ü": "ü",
 	} {
-		if got := cleanText([]byte(in)); got != want {
+		if got := shownText([]byte(in)); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
@@ -193,10 +193,10 @@ func FuzzView(f *testing.F) {
 				t.Fatalf("<%s> in the code", n.Data)
 			}
 			if attr(n, "class") == "tx" {
-				shown.WriteString(textOf(n))
+				shown.WriteString(innerText(n))
 			}
 		}
-		if want := cleanText([]byte(text)); v.Numbered && shown.String() != want {
+		if want := shownText([]byte(text)); v.Numbered && shown.String() != want {
 			t.Errorf("%q is shown as %q", want, shown.String())
 		}
 	})
