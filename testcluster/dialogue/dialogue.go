@@ -73,6 +73,8 @@ type Dialect struct {
 	Shorthands map[string]func(arg string, vars map[string]string) (string, error)
 	// Rules are what all answers follow.
 	Rules func(q Request, a Answer) error
+	// IsForeign is whether a request is for another API, that the document does not describe. May be nil.
+	IsForeign func(q Request) bool
 	// IsUnknown is whether a 404 is that of a path that is not there.
 	IsUnknown func(a Answer) bool
 	// IsContent is whether the body is content, of which the document knows nothing. May be nil.
