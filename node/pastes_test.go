@@ -408,7 +408,7 @@ func TestStopWritesCounts(t *testing.T) {
 		return n
 	}
 	stop := func(n *node.Node) {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if err := n.Close(ctx); err != nil {
 			t.Fatal(err)

@@ -73,7 +73,7 @@ func TestAddressesShareBuckets(t *testing.T) {
 	t.Parallel()
 	id := func(s string) string { return customerOf(netip.MustParseAddr(s)) }
 	same := [][2]string{
-		{"2001:db8::1", "2001:db8::ffff:1"},
+		{"2001:db8::1", "2001:db8:0:0:ffff::1"},
 		{"192.0.2.1", "::ffff:192.0.2.1"},
 	}
 	for _, p := range same {
