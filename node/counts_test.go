@@ -243,7 +243,7 @@ func TestCountsWithoutLeader(t *testing.T) {
 	s, l := bareService(t)
 	l.set(false, true)
 	for i := range 10 {
-		s.CountClick("link01", Click{Addr: netip.MustParseAddr(fmt.Sprint("2001:db8:0:", i/5, "::", i))})
+		s.CountClick("link01", Click{Addr: netip.MustParseAddr(fmt.Sprintf("2001:db8:0:%d:%d::1", i/5, i))})
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 		if s.counts.flush(ctx) {
 			t.Fatal("written without a leader")

@@ -26,9 +26,12 @@ type (
 	Settings      = meta.Settings
 	SettingsPatch = meta.SettingsPatch
 	Paste69Patch  = meta.Paste69Patch
-	Paste         = meta.Paste
-	Link          = meta.Link
-	LinkDay       = meta.LinkDay
+
+	Paste69Settings = meta.Paste69Settings
+
+	Paste   = meta.Paste
+	Link    = meta.Link
+	LinkDay = meta.LinkDay
 )
 
 //revive:enable:exported
