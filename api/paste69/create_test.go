@@ -31,7 +31,7 @@ type taken struct {
 	Fault                               string
 }
 
-const testLimit = 4 << 20
+const testLimit = 2 << 20
 
 func at(now time.Time) func() time.Time { return func() time.Time { return now } }
 
