@@ -31,7 +31,7 @@ func TestErrorsInWords(t *testing.T) {
 		{fault(storage.KindInvalid, "incomplete_body"), 400, "Invalid request body"},
 		{fault(storage.KindInvalid, "of no name"), 400, "Invalid request"},
 		{fault(storage.KindNotFound, "not_found"), 404, "Not found"},
-		{fault(storage.KindConflict, "id_taken"), 409, "Conflict"},
+		{fault(storage.KindConflict, "id_taken"), 503, "The service is temporarily unavailable, please try again later"},
 		{fault(storage.KindFull, "insufficient_storage"), 503, "There is no room for the content"},
 		{fault(storage.KindUnavailable, "no_leader"), 503, "The service is temporarily unavailable, please try again later"},
 		{fault(storage.KindUnavailable, "mail_failed"), 503, "Failed to send verification email"},
