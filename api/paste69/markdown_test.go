@@ -100,7 +100,7 @@ func FuzzMarkdown(f *testing.F) {
 	for _, seed := range []string{
 		evil, "[a](javascript:x)", "<a href=' javascript:x'>", "![a](x\" onerror=\"y)", "```\"><script>\nx\n```", "<!--><script>x</script>-->",
 		"<svg><script>x</script></svg>", "<math><mtext><table><mglyph><style><img src=x onerror=y>", "<a href=\"&#106;avascript:x\">a</a>",
-		"<noscript><p title=\"</noscript><img src=x onerror=y>\">", "# <b id=main>", "<h1 id=md-a>x</h1>\n# a", "<pre class=code><code></pre>", "[a]: <javascript:x>\n[a]",
+		"<noscript><p title=\"</noscript><img src=x onerror=y>\">", "# <b id=main>", "<h1 id=md-a>x</h1>\n# a", "<pre class=code><code></pre>", "[a]: <javascript:x>\n[a]", "[a](javascript)",
 	} {
 		f.Add(seed)
 	}

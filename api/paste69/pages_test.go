@@ -203,7 +203,7 @@ func faults(document *html.Node, base string) []string {
 		}
 		for _, a := range n.Attr {
 			local := strings.HasPrefix(a.Val, base+"/") || strings.HasPrefix(a.Val, "/") && !strings.HasPrefix(a.Val, "//")
-			scheme, _, _ := strings.Cut(strings.ToLower(a.Val), ":")
+			scheme, _, isAbsolute := strings.Cut(strings.ToLower(a.Val), ":")
 			switch {
 			case strings.HasPrefix(a.Key, "on"), a.Key == "style", a.Key == "srcset", a.Key == "formaction":
 				fault("%s on <%s>", a.Key, n.Data)
@@ -211,7 +211,7 @@ func faults(document *html.Node, base string) []string {
 				if !local {
 					fault("<%s> loads %s", n.Data, a.Val)
 				}
-			case a.Key == "href" && slices.Contains([]string{"javascript", "data", "vbscript"}, strings.TrimSpace(scheme)):
+			case a.Key == "href" && isAbsolute && slices.Contains([]string{"javascript", "data", "vbscript"}, strings.TrimSpace(scheme)):
 				fault("link to %s", a.Val)
 			case a.Key == "id":
 				if ids[a.Val] {
