@@ -78,7 +78,7 @@ func ticks(most float64, n int) []float64 {
 	}
 }
 
-// days is 6.3 as a curve, for drawing only: what holds is decided elsewhere.
+// days is the rule as a curve, for drawing only: what holds is decided elsewhere.
 func (r retention) days(withKey bool, size float64) float64 {
 	low, high := r.AnonymousMinDays, r.AnonymousMaxDays
 	if withKey {

@@ -79,7 +79,7 @@ func (s site) Path(route string) string {
 	return strings.TrimSuffix(u.EscapedPath(), "/") + route
 }
 
-// retention is the settings of section 6.3 that the chart is drawn from.
+// retention is the settings that the chart is drawn from.
 type retention struct {
 	AnonymousMinDays, AnonymousMaxDays int64
 	KeyMinDays, KeyMaxDays             int64
