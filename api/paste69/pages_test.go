@@ -63,15 +63,15 @@ func sampleClicks(at site) linkStatsPage {
 const shot = `<svg xmlns="http://www.w3.org/2000/svg" width="960" height="540"><rect width="960" height="540" fill="#dbe7e4"/>` +
 	`<circle cx="480" cy="270" r="180" fill="none" stroke="#0d6a61" stroke-width="24"/></svg>`
 
-func samplePages(t testing.TB) []samplePage {
-	t.Helper()
+func samplePages(tb testing.TB) []samplePage {
+	tb.Helper()
 	own, err := os.ReadFile("view.go")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	prose, err := os.ReadFile("testdata/sample.md")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	paste := func(name, mediaType, text string, change func(*pastePage)) func(*pages, http.ResponseWriter, *http.Request, site) error {
 		return func(p *pages, w http.ResponseWriter, r *http.Request, at site) error {
@@ -143,22 +143,22 @@ func samplePages(t testing.TB) []samplePage {
 	}
 }
 
-func openPages(t testing.TB) *pages {
-	t.Helper()
+func openPages(tb testing.TB) *pages {
+	tb.Helper()
 	p, err := newPages()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p.code.budget = time.Minute // slow machines change no golden structure
 	return p
 }
 
-func get(t testing.TB, p *pages, page samplePage, base string) *httptest.ResponseRecorder {
-	t.Helper()
+func get(tb testing.TB, p *pages, page samplePage, base string) *httptest.ResponseRecorder {
+	tb.Helper()
 	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, page.path, nil)
+	r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, page.path, nil)
 	if err := page.serve(p, w, r, site{Base: base, Now: sampleNow}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return w
 }
