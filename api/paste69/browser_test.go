@@ -84,14 +84,14 @@ func sampleSite(t *testing.T) *httptest.Server {
 	t.Helper()
 	p := openPages(t)
 	pages := map[string]samplePage{}
-	for _, page := range samplePages(t) {
-		pages[page.path] = page
+	for _, sample := range samplePages(t) {
+		pages[sample.path] = sample
 	}
 	var base string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := error(&storage.Error{Op: "test", Kind: storage.KindNotFound})
-		if page, found := pages[r.URL.Path]; found {
-			err = page.serve(p, w, r, site{Base: base, Now: sampleNow})
+		if sample, found := pages[r.URL.Path]; found {
+			err = sample.serve(p, w, r, site{Base: base, Now: sampleNow})
 		} else if name, found := strings.CutPrefix(r.URL.Path, "/assets/"); found {
 			err = p.asset(w, r, name)
 		} else if strings.HasPrefix(r.URL.Path, "/raw/") {

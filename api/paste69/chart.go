@@ -19,7 +19,7 @@ const (
 
 // canvas maps values to the drawing and collects it.
 type canvas struct {
-	strings.Builder
+	out        strings.Builder
 	xMax, yMax float64
 }
 
@@ -29,32 +29,32 @@ func (c *canvas) y(v float64) float64 { return chartSide - v/c.yMax*chartSide }
 // begin opens the figure. Title and description are what a screen reader says
 // in place of the drawing.
 func (c *canvas) begin(name, unit, title, description string, scale []float64) {
-	fmt.Fprintf(c, `<figure class="plot"><div class="unit" aria-hidden="true">%s</div><div class="y" aria-hidden="true">`, unit)
+	fmt.Fprintf(&c.out, `<figure class="plot"><div class="unit" aria-hidden="true">%s</div><div class="y" aria-hidden="true">`, unit)
 	for _, v := range slices.Backward(scale) {
-		fmt.Fprintf(c, "<span>%s</span>", countWords(int64(v)))
+		fmt.Fprintf(&c.out, "<span>%s</span>", countWords(int64(v)))
 	}
-	fmt.Fprintf(c, `</div><svg viewBox="0 0 %g %g" preserveAspectRatio="none" role="img" aria-labelledby="%s-title %s-desc">`,
+	fmt.Fprintf(&c.out, `</div><svg viewBox="0 0 %g %g" preserveAspectRatio="none" role="img" aria-labelledby="%s-title %s-desc">`,
 		chartSide, chartSide, name, name)
-	fmt.Fprintf(c, `<title id="%s-title">%s</title>`, name, template.HTMLEscapeString(title))
-	fmt.Fprintf(c, `<desc id="%s-desc">%s</desc>`, name, template.HTMLEscapeString(description))
+	fmt.Fprintf(&c.out, `<title id="%s-title">%s</title>`, name, template.HTMLEscapeString(title))
+	fmt.Fprintf(&c.out, `<desc id="%s-desc">%s</desc>`, name, template.HTMLEscapeString(description))
 	for _, v := range scale {
 		class := "grid"
 		if v == 0 {
 			class = "axis"
 		}
-		fmt.Fprintf(c, `<path class="%s" d="M0 %.1fH%g"/>`, class, c.y(v), chartSide)
+		fmt.Fprintf(&c.out, `<path class="%s" d="M0 %.1fH%g"/>`, class, c.y(v), chartSide)
 	}
 }
 
 // end closes it. The words below stand at equal distances, the first and the
 // last at the edges.
 func (c *canvas) end(class string, below []string, caption string) template.HTML {
-	fmt.Fprintf(c, `</svg><div class="x %s" aria-hidden="true">`, class)
+	fmt.Fprintf(&c.out, `</svg><div class="x %s" aria-hidden="true">`, class)
 	for _, words := range below {
-		fmt.Fprintf(c, "<span>%s</span>", template.HTMLEscapeString(words))
+		fmt.Fprintf(&c.out, "<span>%s</span>", template.HTMLEscapeString(words))
 	}
-	c.WriteString("</div>" + caption + "</figure>")
-	return template.HTML(c.String()) //nolint:gosec // numbers and escaped words only
+	c.out.WriteString("</div>" + caption + "</figure>")
+	return template.HTML(c.out.String()) //nolint:gosec // numbers and escaped words only
 }
 
 // ticks are at most n+1 round values from zero up to the first at or above most.
@@ -78,7 +78,7 @@ func ticks(most float64, n int) []float64 {
 	}
 }
 
-// days is 6.3 as a curve, for drawing only: what holds is decided elsewhere.
+// days is the rule as a curve, for drawing only: what holds is decided elsewhere.
 func (r retention) days(withKey bool, size float64) float64 {
 	low, high := r.AnonymousMinDays, r.AnonymousMaxDays
 	if withKey {
@@ -115,9 +115,9 @@ func (c *canvas) curve(r retention, withKey bool) {
 	at := func(size float64) string { return fmt.Sprintf("%.1f %.1f", c.x(size), c.y(r.days(withKey, size))) }
 	corner := float64(max(1, r.Reference))
 	path := "M" + at(0) + "L" + at(corner) + "L" + at(c.xMax)
-	fmt.Fprintf(c, `<path class="area %s" d="%sV%gH0Z"/>`, class, path, chartSide)
-	fmt.Fprintf(c, `<path class="curve %s" d="%s"/>`, class, path)
-	fmt.Fprintf(c, `<path class="point %s" d="M%sh0M%sh0"/>`, class, at(0), at(corner))
+	fmt.Fprintf(&c.out, `<path class="area %s" d="%sV%gH0Z"/>`, class, path, chartSide)
+	fmt.Fprintf(&c.out, `<path class="curve %s" d="%s"/>`, class, path)
+	fmt.Fprintf(&c.out, `<path class="point %s" d="M%sh0M%sh0"/>`, class, at(0), at(corner))
 }
 
 // bar is one or more days of clicks.
@@ -167,9 +167,9 @@ func clicksChart(page linkStatsPage) template.HTML {
 			days += " to " + dayText(b.to)
 		}
 		left := float64(i)
-		fmt.Fprintf(c, `<g class="day"><title>%s: %s</title>`, days, plural(b.clicks, "click", "clicks"))
-		fmt.Fprintf(c, `<path class="hit" d="M%.2f 0H%.2fV%gH%.2fZ"/>`, c.x(left), c.x(left+1), chartSide, c.x(left))
-		fmt.Fprintf(c, `<path d="M%.2f %gV%.1fH%.2fV%gZ"/></g>`,
+		fmt.Fprintf(&c.out, `<g class="day"><title>%s: %s</title>`, days, plural(b.clicks, "click", "clicks"))
+		fmt.Fprintf(&c.out, `<path class="hit" d="M%.2f 0H%.2fV%gH%.2fZ"/>`, c.x(left), c.x(left+1), chartSide, c.x(left))
+		fmt.Fprintf(&c.out, `<path d="M%.2f %gV%.1fH%.2fV%gZ"/></g>`,
 			c.x(left+gap/2), chartSide, c.y(float64(b.clicks)), c.x(left+1-gap/2), chartSide)
 	}
 	return c.end("ends", []string{dayText(page.From), dayText(page.To)}, "")

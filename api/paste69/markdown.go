@@ -264,8 +264,8 @@ func (b *blocks) fenced(w util.BufWriter, source []byte, n ast.Node, entering bo
 	if block, isFenced := n.(*ast.FencedCodeBlock); isFenced {
 		language = string(block.Language(source))
 	}
-	fmt.Fprintf(w, `<pre class="code"><code>%s</code></pre>`, rows(b.colours(language, code), false))
-	return ast.WalkContinue, nil
+	_, err := fmt.Fprintf(w, `<pre class="code"><code>%s</code></pre>`, rows(b.colours(language, code), false))
+	return ast.WalkContinue, err
 }
 
 func (b *blocks) colours(language, code string) []chroma.Token {
@@ -288,11 +288,12 @@ func (b *blocks) image(w util.BufWriter, _ []byte, n ast.Node, entering bool) (a
 			return ast.WalkContinue, nil // a link in a link is none: the words alone
 		}
 	}
+	var err error
 	switch {
 	case isImage && entering:
-		fmt.Fprintf(w, `<a href="%s">Image: `, util.EscapeHTML(util.URLEscape(image.Destination, true)))
+		_, err = fmt.Fprintf(w, `<a href="%s">Image: `, util.EscapeHTML(util.URLEscape(image.Destination, true)))
 	case isImage:
-		fmt.Fprint(w, `</a>`)
+		_, err = w.WriteString("</a>")
 	}
-	return ast.WalkContinue, nil
+	return ast.WalkContinue, err
 }

@@ -79,7 +79,7 @@ func (s site) Path(route string) string {
 	return strings.TrimSuffix(u.EscapedPath(), "/") + route
 }
 
-// retention is the settings of section 6.3 that the chart is drawn from.
+// retention is the settings that the chart is drawn from.
 type retention struct {
 	AnonymousMinDays, AnonymousMaxDays int64
 	KeyMinDays, KeyMaxDays             int64
@@ -277,7 +277,7 @@ func (p *pages) asset(w http.ResponseWriter, r *http.Request, name string) error
 		h.Set("Cache-Control", cacheKeep)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(a.bytes)))
-	w.Write(a.bytes)
+	_, _ = w.Write(a.bytes) // the server sees it
 	return nil
 }
 
@@ -317,7 +317,7 @@ func (p *pages) render(w http.ResponseWriter, s sheet, a answer) error {
 		h.Set("X-Robots-Tag", "noindex")
 	}
 	w.WriteHeader(a.status)
-	w.Write(page.Bytes())
+	_, _ = w.Write(page.Bytes()) // the server sees it
 	return nil
 }
 

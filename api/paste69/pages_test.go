@@ -63,15 +63,15 @@ func sampleClicks(at site) linkStatsPage {
 const shot = `<svg xmlns="http://www.w3.org/2000/svg" width="960" height="540"><rect width="960" height="540" fill="#dbe7e4"/>` +
 	`<circle cx="480" cy="270" r="180" fill="none" stroke="#0d6a61" stroke-width="24"/></svg>`
 
-func samplePages(t testing.TB) []samplePage {
-	t.Helper()
+func samplePages(tb testing.TB) []samplePage {
+	tb.Helper()
 	own, err := os.ReadFile("view.go")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	prose, err := os.ReadFile("testdata/sample.md")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	paste := func(name, mediaType, text string, change func(*pastePage)) func(*pages, http.ResponseWriter, *http.Request, site) error {
 		return func(p *pages, w http.ResponseWriter, r *http.Request, at site) error {
@@ -143,22 +143,22 @@ func samplePages(t testing.TB) []samplePage {
 	}
 }
 
-func openPages(t testing.TB) *pages {
-	t.Helper()
+func openPages(tb testing.TB) *pages {
+	tb.Helper()
 	p, err := newPages()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p.code.budget = time.Minute // slow machines change no golden structure
 	return p
 }
 
-func get(t testing.TB, p *pages, page samplePage, base string) *httptest.ResponseRecorder {
-	t.Helper()
+func get(tb testing.TB, p *pages, page samplePage, base string) *httptest.ResponseRecorder {
+	tb.Helper()
 	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, page.path, nil)
+	r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, page.path, nil)
 	if err := page.serve(p, w, r, site{Base: base, Now: sampleNow}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return w
 }
@@ -203,7 +203,7 @@ func faults(document *html.Node, base string) []string {
 		}
 		for _, a := range n.Attr {
 			local := strings.HasPrefix(a.Val, base+"/") || strings.HasPrefix(a.Val, "/") && !strings.HasPrefix(a.Val, "//")
-			scheme, _, _ := strings.Cut(strings.ToLower(a.Val), ":")
+			scheme, _, isAbsolute := strings.Cut(strings.ToLower(a.Val), ":")
 			switch {
 			case strings.HasPrefix(a.Key, "on"), a.Key == "style", a.Key == "srcset", a.Key == "formaction":
 				fault("%s on <%s>", a.Key, n.Data)
@@ -211,7 +211,7 @@ func faults(document *html.Node, base string) []string {
 				if !local {
 					fault("<%s> loads %s", n.Data, a.Val)
 				}
-			case a.Key == "href" && slices.Contains([]string{"javascript", "data", "vbscript"}, strings.TrimSpace(scheme)):
+			case a.Key == "href" && isAbsolute && slices.Contains([]string{"javascript", "data", "vbscript"}, strings.TrimSpace(scheme)):
 				fault("link to %s", a.Val)
 			case a.Key == "id":
 				if ids[a.Val] {

@@ -28,7 +28,7 @@ type shareXConfig struct {
 	ErrorMessage    string
 }
 
-func shareX(s site, kind string) shareXConfig {
+func shareX(kind string) shareXConfig {
 	return shareXConfig{
 		Version:         "15.0.0",
 		Name:            siteName,
@@ -45,7 +45,7 @@ func shareX(s site, kind string) shareXConfig {
 // absolute, as ShareX needs them. Without a key it works, too: a bad one would
 // be refused, so the recipe leaves the header out.
 func shareXUploader(s site) string {
-	c := shareX(s, "ImageUploader, TextUploader, FileUploader")
+	c := shareX("ImageUploader, TextUploader, FileUploader")
 	delete(c.Headers, "Authorization")
 	c.RequestURL, c.Body, c.FileFormName = s.URL("/p"), "MultipartFormData", "file"
 	return indented(c)
@@ -53,7 +53,7 @@ func shareXUploader(s site) string {
 
 // shareXShortener needs a key.
 func shareXShortener(s site) string {
-	c := shareX(s, "URLShortener")
+	c := shareX("URLShortener")
 	c.Name += " links"
 	c.RequestURL, c.Body, c.Arguments = s.URL("/u"), "FormURLEncoded", map[string]string{"url": "{input}"}
 	return indented(c)
@@ -113,6 +113,6 @@ func (p *pages) recipe(w http.ResponseWriter, _ *http.Request, s site, name stri
 	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", cacheCheck)
-	w.Write([]byte(text(s)))
+	_, _ = w.Write([]byte(text(s))) // the server sees it
 	return nil
 }

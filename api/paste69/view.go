@@ -208,11 +208,14 @@ func lex(ctx context.Context, lexer chroma.Lexer, text string, most int) (tokens
 	return tokens
 }
 
+// uncoloured are the token types that look like the text around them. An error
+// is one: that a lexer does not understand a text is no fault of the text.
+var uncoloured = []chroma.TokenType{chroma.Text, chroma.TextWhitespace, chroma.Name, chroma.Other, chroma.Error, chroma.None}
+
 // classOf is the short class name of a token type, that of its family when it
 // has none; "" for what is not coloured.
 func classOf(t chroma.TokenType) string {
-	switch t {
-	case chroma.Text, chroma.TextWhitespace, chroma.Name, chroma.Other, chroma.Error, chroma.None:
+	if slices.Contains(uncoloured, t) {
 		return ""
 	}
 	for _, kind := range []chroma.TokenType{t, t.SubCategory(), t.Category()} {
