@@ -67,7 +67,7 @@ func mainRoutes() []route {
 		{method: put, pattern: "/u/:id/expiry", who: anyone, rate: writes, do: (*call).setLinkExpiry},
 		{method: del, pattern: "/u/:id", who: anyone, rate: writes, do: (*call).deleteLink},
 		{method: post, pattern: "/keys/request", who: nobody, rate: asks, do: (*call).requestKey},
-		{method: get, pattern: "/keys/verify", who: nobody, rate: reads, do: (*call).verifyKey, html: true},
+		{method: get, pattern: "/keys/verify", who: reader, rate: reads, do: (*call).verifyKey, html: true},
 		{method: post, pattern: "/keys/verify", who: nobody, rate: reads, do: (*call).redeemToken, html: true},
 	}
 }
