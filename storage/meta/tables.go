@@ -149,6 +149,10 @@ type Counts struct {
 	Pastes      int64 `cbor:"6,keyasint,omitempty" json:"pastes"`
 	Links       int64 `cbor:"7,keyasint,omitempty" json:"links"`
 	KeyRequests int64 `cbor:"8,keyasint,omitempty" json:"key_requests"`
+
+	Bins        int64 `cbor:"11,keyasint,omitempty" json:"bins"`
+	Collections int64 `cbor:"12,keyasint,omitempty" json:"collections"`
+	SchemaDocs  int64 `cbor:"13,keyasint,omitempty" json:"schema_docs"`
 }
 
 // syncedRecord says who holds all that the next ring gives them.
