@@ -192,7 +192,7 @@ func TestPreserveAtTheQuota(t *testing.T) {
 func TestBinTakedown(t *testing.T) {
 	t.Parallel()
 	w := newCluster(t)
-	id := mustBe[Bin](w, w.newBin(1)).ID
+	id := mustBe[Bin](w, w.newBin(5)).ID
 	doc := mustBe[SchemaDoc](w, CreateSchemaDoc{Account: "ann", Name: "d", CID: record(1), Receipts: w.proof(record(1))}).ID
 	for _, n := range []byte{1, 2, 1} {
 		u := w.update(id, n)
@@ -211,7 +211,7 @@ func TestBinTakedown(t *testing.T) {
 		return append(all, d.Taken)
 	}
 	w.must(BlockContent{CID: record(1), Block: true})
-	equal(t, "at once", blocked(), []bool{true, true, false, true, true})
+	equal(t, "at once", blocked(), []bool{false, true, false, true, true})
 	w.must(BlockContent{CID: record(1)})
 	equal(t, "allowed again", blocked(), []bool{false, false, false, false, false})
 	w.must(BlockContent{CID: record(1), Block: true})
@@ -233,11 +233,34 @@ func TestBinTakedown(t *testing.T) {
 	equal(t, "allowed too late", blocked(), []bool{true, false, true})
 	w.sound(t)
 
+	// What has no bytes any more makes no room, and is preserved as it is.
+	w.must(UpdateAccount{ID: "ann", QuotaBytes: new(int64(1500))})
+	w.refused(Header{}, UpdateSchemaDoc{Account: "ann", ID: doc, CID: new(record(4)), Receipts: w.proof(record(4))}, storage.KindFull, "insufficient_storage")
+	w.must(UpdateAccount{ID: "ann", QuotaBytes: new(int64(0))})
+
 	w.must(ClearVersions{ID: id})
 	w.must(w.update(id, 3))
 	w.must(UpdateSchemaDoc{Account: "ann", ID: doc, CID: new(record(4)), Receipts: w.proof(record(4))})
 	equal(t, "other content", blocked(), []bool{false, false})
 	w.sweep(1)
 	equal(t, "references", w.f.Counts().References, int64(2))
+	w.sound(t)
+}
+
+// The latest version becomes the base also when it has no bytes any more.
+func TestPreserveTakenDown(t *testing.T) {
+	t.Parallel()
+	w := newCluster(t)
+	id := mustBe[Bin](w, w.newBin(1)).ID
+	u := w.update(id, 2)
+	u.Versioning = new(true)
+	w.must(u)
+	w.must(BlockContent{CID: record(2), Block: true})
+	w.now += DefaultSettings().graceMillis()
+	w.must(Condemn{CIDs: []storage.CID{record(2)}})
+	b := mustBe[Cleared](w, ClearVersions{ID: id, PreserveLatest: true}).Bin
+	equal(t, "base", []any{b.Base, b.BaseTaken}, []any{record(2), true})
+	w.sweep(10)
+	equal(t, "left", []int64{w.f.Counts().References, w.account("ann").UsedBytes}, []int64{0, 0})
 	w.sound(t)
 }

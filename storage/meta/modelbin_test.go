@@ -406,6 +406,13 @@ func (s *binScript) aside() {
 		}
 	case 5:
 		cid := s.cid()
+		if s.pick(2) == 0 { // all of a takedown
+			w.must(BlockContent{CID: cid, Block: true})
+			if _, was := m.blocked[cid]; !was {
+				m.blocked[cid] = w.now
+			}
+			w.now += dayMillis
+		}
 		w.must(Condemn{CIDs: []storage.CID{cid}})
 		since, blocked := m.blocked[cid]
 		if !blocked || w.now-since < w.f.Settings().graceMillis() {
