@@ -11,7 +11,8 @@ import (
 func TestJSONBinSettings(t *testing.T) {
 	t.Parallel()
 	w := newCluster(t)
-	if err := DefaultJSONBin().check(); err != nil {
+	defaults := DefaultJSONBin()
+	if err := defaults.check(); err != nil {
 		t.Error(err)
 	}
 	n := func(v int64) *int64 { return &v }
