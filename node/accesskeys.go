@@ -143,6 +143,9 @@ func (s *Service) createMasterKey(ctx context.Context, c Caller, account string,
 	if k.ExpiresInDays != nil {
 		return Key{}, "", storage.Invalid(op, "invalid_parameter", "expiresInDays", "none: a master key does not expire")
 	}
+	if k.Name == "" {
+		k.Name = meta.ScopeMaster // there is one of them: it needs no other name
+	}
 	name, err := cleanText(op, "name", k.Name, keyNameMax)
 	if err != nil {
 		return Key{}, "", err
