@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"time"
 
@@ -68,15 +69,6 @@ type Config struct {
 	// that is the process's, and would mix a simulation's time with the real one.
 	NoLibraryMetrics bool
 	RebuildKeep      time.Duration // how long a rotten database is kept once it is replaced; 0: longer than a receipt counts
-}
-
-// SMTPConfig is the mail server that links to new keys are sent through.
-type SMTPConfig struct {
-	Host           string
-	Port           int // 0: the usual one of the TLS mode
-	User, Password string
-	From           string // the sender's address
-	TLS            string // starttls (the default), tls, none
 }
 
 // Network is how a node reaches others and is reached.
@@ -151,10 +143,24 @@ func (c Config) validate() error {
 	if c.BootstrapExpect < 0 || c.BootstrapExpect > 1 && len(c.Join) == 0 {
 		return bad("bootstrap-expect", "needs join with the RPC addresses of the founders")
 	}
+	if field, want := c.SMTP.fault(); field != "" {
+		return bad(field, want)
+	}
+	if c.PasteBaseURL == "" && c.SMTP.Host != "" {
+		return bad("paste-base-url", "required with smtp-host: links in mails begin with it")
+	}
+	if c.PasteBaseURL != "" && !absolute(c.PasteBaseURL) {
+		return bad("paste-base-url", "an absolute http or https URL without query")
+	}
 	if len(c.Join) > 0 && c.SecretFile == "" && len(c.Secret) == 0 {
 		return bad("cluster-secret-file", "required to join others")
 	}
 	return nil
+}
+
+func absolute(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
 func loopback(addr string) bool {

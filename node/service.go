@@ -26,6 +26,9 @@ type (
 	Settings      = meta.Settings
 	SettingsPatch = meta.SettingsPatch
 	Paste69Patch  = meta.Paste69Patch
+	Paste         = meta.Paste
+	Link          = meta.Link
+	LinkDay       = meta.LinkDay
 )
 
 //revive:enable:exported
@@ -43,7 +46,9 @@ type Service struct {
 	n       *Node
 	logger  *slog.Logger
 	rates   *rates
-	uses    *keyUses
+	counts  *counts
+	mails   *mailer
+	places  *countries
 	uploads chan struct{} // one place for each upload on its way
 
 	mu       sync.Mutex // protects inFlight
@@ -70,7 +75,7 @@ const (
 
 func newService(n *Node) *Service {
 	return &Service{
-		n: n, logger: n.logger, rates: newRates(), uses: newKeyUses(n),
+		n: n, logger: n.logger, rates: newRates(), counts: newCounts(n), mails: newMailer(n.cfg), places: &countries{},
 		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
 	}
 }
@@ -78,10 +83,10 @@ func newService(n *Node) *Service {
 // Settings returns the settings that this node has applied.
 func (s *Service) Settings() Settings { return s.n.fsm.Settings() }
 
-// Config returns the node's own configuration, without the secret.
+// Config returns the node's own configuration, without secrets.
 func (s *Service) Config() Config {
 	c := s.n.cfg
-	c.Secret = nil
+	c.Secret, c.SMTP.Password = nil, ""
 	return c
 }
 
@@ -91,5 +96,7 @@ func (s *Service) Logger() *slog.Logger { return s.logger }
 // Metrics is where the node's numbers are registered; api adds its own.
 func (s *Service) Metrics() *prometheus.Registry { return s.n.registry }
 
-// now is wall time in Unix milliseconds: what expiry is judged by.
+// Now is wall time in Unix milliseconds: what expiry is judged by.
+func (s *Service) Now() int64 { return s.now() }
+
 func (s *Service) now() int64 { return s.n.wallTime() }

@@ -67,11 +67,11 @@ func (d *dialect) listKeys(w http.ResponseWriter, r *http.Request, _ httprouter.
 }
 
 type newKeyJSON struct {
-	ID      string `json:"id"`
-	Key     string `json:"key"`
-	Name    string `json:"name"`
-	Created string `json:"created"`
-	Expires string `json:"expires"`
+	ID      string  `json:"id"`
+	Key     string  `json:"key"`
+	Name    string  `json:"name"`
+	Created string  `json:"created"`
+	Expires *string `json:"expires"` // null, never, in other APIs only
 }
 
 func (d *dialect) createKey(w http.ResponseWriter, r *http.Request, _ httprouter.Params, c node.Caller) error {
@@ -100,7 +100,12 @@ func (d *dialect) makeKey(w http.ResponseWriter, r *http.Request, c node.Caller,
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, newKeyJSON{key.ID, secret, key.Name, stamp(key.Created), stamp(key.Expires)})
+	made := newKeyJSON{ID: key.ID, Key: secret, Name: key.Name, Created: stamp(key.Created)}
+	if key.Expires != 0 {
+		expires := stamp(key.Expires)
+		made.Expires = &expires
+	}
+	return answer(w, http.StatusOK, made)
 }
 
 func (d *dialect) revokeKey(w http.ResponseWriter, r *http.Request, p httprouter.Params, c node.Caller) error {

@@ -11,7 +11,7 @@ import (
 
 // pageRoutes are the node's web pages.
 func pageRoutes() []route {
-	const reads = node.RateReads
+	const get, reads = http.MethodGet, node.RateReads
 	return []route{
 		{method: get, pattern: "/", who: nobody, rate: reads, do: (*call).frontPage, html: true},
 		{method: get, pattern: "/submit", who: nobody, rate: reads, do: (*call).frontPage, html: true},

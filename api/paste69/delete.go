@@ -1,6 +1,8 @@
 package paste69
 
 import (
+	"net/http"
+
 	"ringbin/node"
 )
 
@@ -43,7 +45,7 @@ func (c *call) deleter() node.Caller {
 }
 
 func (c *call) deleted(message string, link bool) error {
-	if c.r.Method == post && isBrowser(c.r) {
+	if c.r.Method == http.MethodPost && isBrowser(c.r) {
 		return c.d.pages.deleted(c.w, c.r, deletedPage{site: c.site(), ID: c.pasteID(), Link: link})
 	}
 	return c.done(message)

@@ -61,7 +61,7 @@ type errorBody struct {
 // WriteError renders an error in Paste69's format: JSON, or a page for browsers
 // where the route has one.
 func (d *Dialect) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	status, message := describe(err)
+	status, message := explain(err)
 	h := w.Header()
 	for _, name := range []string{"Content-Disposition", "Content-Type", "ETag", "Last-Modified"} {
 		h.Del(name) // of content that could not be sent after all
@@ -97,9 +97,9 @@ func waitOf(err error) int64 {
 	return retryAfter
 }
 
-// describe finds the status and the sentence of an error. What is our own fault
+// explain finds the status and the sentence of an error. What is our own fault
 // says no more than that.
-func describe(err error) (status int, message string) {
+func explain(err error) (status int, message string) {
 	if errors.Is(err, web.ErrMethodNotAllowed) {
 		return http.StatusMethodNotAllowed, "Method Not Allowed"
 	}

@@ -64,6 +64,9 @@ type site struct {
 	Now int64
 }
 
+// Site is the site itself, for what a template gives it to.
+func (s site) Site() site { return s }
+
 // URL returns the absolute URL of a path, for what people copy.
 func (s site) URL(route string) string { return s.Base + route }
 
@@ -120,6 +123,9 @@ type confirmPage struct {
 	Created, Expires int64
 }
 
+// Action is what the form posts to.
+func (page confirmPage) Action() string { return "/delete/" + page.ID + "/" + page.DeleteKey }
+
 // deletedPage is the answer to a browser that deleted.
 type deletedPage struct {
 	site
@@ -163,11 +169,25 @@ type linkStatsPage struct {
 	QueryKey                            string      // as in pastePage: the range form carries it on
 }
 
+// Short is the URL to hand out.
+func (page linkStatsPage) Short() string { return page.URL("/u/" + page.ID) }
+
+// topList is a list of the most frequent.
+type topList struct {
+	Title string
+	Rows  []tally
+}
+
+// Tops are the lists of the page.
+func (page linkStatsPage) Tops() []topList {
+	return []topList{{"Referrers", page.Referrers}, {"Countries", page.Countries}, {"Browsers", page.Browsers}}
+}
+
 // statsPage is GET /stats.
 type statsPage struct {
 	site
 	Pastes, Links, Blobs, Bytes int64 // alive now; Blobs and Bytes of the whole store
-	Nodes                       int   // of the cluster; 0: not told
+	Nodes                       int64 // of the cluster; 0: not told
 	Retention                   retention
 	MaxUpload, MaxUploadKey     int64
 }

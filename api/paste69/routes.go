@@ -26,13 +26,6 @@ type route struct {
 	html            bool // browsers get pages, errors included
 }
 
-const (
-	get  = http.MethodGet
-	post = http.MethodPost
-	put  = http.MethodPut
-	del  = http.MethodDelete
-)
-
 // routes are all routes. The router sorts them: literals go before parameters.
 func routes() []route {
 	all := mainRoutes()
@@ -44,6 +37,7 @@ func routes() []route {
 }
 
 func mainRoutes() []route {
+	const get, post, put, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
 	const reads, writes, asks = node.RateReads, node.RateWrites, node.RateKeyRequests
 	return []route{
 		{method: post, pattern: "/p", who: anyone, rate: writes, do: (*call).createPaste, html: true},
@@ -79,6 +73,7 @@ func mainRoutes() []route {
 }
 
 func aliasRoutes() []route {
+	const get, post, put, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
 	const reads, writes, asks = node.RateReads, node.RateWrites, node.RateKeyRequests
 	return []route{
 		{method: post, pattern: "/", who: anyone, rate: writes, do: (*call).createPaste, html: true},

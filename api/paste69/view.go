@@ -6,22 +6,21 @@ import (
 	"html/template"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/alecthomas/chroma/v2"
-	"github.com/alecthomas/chroma/v2/lexers"
 )
 
 // Limits of the view. Beyond them content is shown plainer or not at all, never
 // refused: the bytes are one link away.
 const (
-	textBytesMax      = 4 << 20 // shown in a page; the caller reads no more for it
-	highlightBytesMax = 1 << 20 // highlighted
-	markdownBytesMax  = 1 << 20 // rendered
-	linesMax          = 50_000  // with line numbers and anchors
+	textBytesMax      = 4 << 20  // shown in a page; the caller reads no more for it
+	highlightBytesMax = 1 << 20  // highlighted
+	markdownBytesMax  = 1 << 20  // rendered
+	linesMax          = 50_000   // with line numbers and anchors
 	markupBytesMax    = 16 << 20 // of highlighted HTML; what comes after is plain
 	highlightTime     = 1500 * time.Millisecond
 	highlightersMax   = 2 // at work at once: the regular expressions of lexers can be slow
@@ -35,11 +34,14 @@ type viewPage struct {
 	Language  string        // that was highlighted; "" is plain text
 	Code      template.HTML // the rows of a text
 	Numbered  bool
-	Lines     int
+	Lines     int64
 	Prose     template.HTML // Markdown, sanitised
 	Truncated bool          // Text is not the whole content
 	Markdown  bool          // can be rendered: the tabs are shown
 }
+
+// Digits is how wide the numbers of the lines are.
+func (v viewPage) Digits() int { return len(strconv.FormatInt(v.Lines, 10)) }
 
 // viewOf decides how a paste is shown and does the work.
 func (p *pages) viewOf(ctx context.Context, page pastePage) viewPage {
@@ -47,22 +49,23 @@ func (p *pages) viewOf(ctx context.Context, page pastePage) viewPage {
 	if v.Kind != "text" {
 		return v
 	}
-	text := cleanText(page.Text)
+	text := shownText(page.Text)
 	v.Truncated = int64(len(page.Text)) < page.Size
 	v.Markdown = !v.Truncated && isMarkdown(page) && len(text) <= markdownBytesMax
 	if v.Markdown && page.Rendered {
-		v.Kind, v.Prose = "rendered", p.prose.render(ctx, text)
-		return v
+		if prose, rendered := p.prose.render(ctx, text); rendered {
+			v.Kind, v.Prose = "rendered", prose
+			return v
+		}
 	}
-	v.Lines = strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1
+	v.Lines = int64(strings.Count(strings.TrimSuffix(text, "\n"), "\n")) + 1
 	v.Numbered = v.Lines <= linesMax
-	var tokens []chroma.Token
+	tokens := plainTokens(text)
 	if v.Numbered && len(text) <= highlightBytesMax {
-		v.Language = languageOf(page.Filename, page.Extension, page.MediaType, text)
-		tokens = p.code.tokens(ctx, v.Language, text)
-	}
-	if tokens == nil {
-		v.Language, tokens = "", []chroma.Token{{Type: chroma.Text, Value: text}}
+		if lexer := lexerOf(page.Filename, page.Extension, page.MediaType, text); lexer != nil {
+			v.Language = lexer.Config().Name
+			tokens = p.code.tokens(ctx, lexer, text)
+		}
 	}
 	v.Code = rows(tokens, v.Numbered)
 	return v
@@ -88,9 +91,9 @@ func isMarkdown(page pastePage) bool {
 	return page.MediaType == "text/markdown" || page.Extension == "md" || page.Extension == "markdown"
 }
 
-// cleanText makes lines end in \n, as browsers and lexers have them, and drops
+// shownText makes lines end in \n, as browsers and lexers have them, and drops
 // what a cut in the middle of a character left.
-func cleanText(raw []byte) string {
+func shownText(raw []byte) string {
 	text := strings.ToValidUTF8(string(raw), "\uFFFD")
 	if cut := len(raw); cut > 0 && !utf8.Valid(raw) {
 		text = strings.TrimSuffix(text, "\uFFFD")
@@ -137,37 +140,42 @@ func (page pastePage) Link() string { return page.URL(page.route("/")) }
 // Delete is the path of the confirm page.
 func (page pastePage) Delete() string { return "/delete/" + page.ID + "/" + page.DeleteKey }
 
-// highlighter turns text into tokens within a bound of time.
+// highlighter bounds what lexers cost: how many are at work, and for how long.
 type highlighter struct {
 	slots  chan struct{}
 	budget time.Duration
-	lexers sync.Map // name -> chroma.Lexer; a lexer compiles its rules once
 }
 
 func newHighlighter() *highlighter {
 	return &highlighter{slots: make(chan struct{}, highlightersMax), budget: highlightTime}
 }
 
-// tokens splits text by the language's lexer. The values joined are the text,
-// always: when time runs out the rest comes as one plain token. Nil means that
-// the text is to be shown plain.
-func (h *highlighter) tokens(ctx context.Context, language, text string) (tokens []chroma.Token) {
-	if language == "" || text == "" {
-		return nil
-	}
-	lexer := lexers.Get(language)
-	if lexer == nil {
-		return nil
-	}
+// within does work that is bound by ctx when there is a slot for it, and leaves
+// it when none comes free in time.
+func (h *highlighter) within(ctx context.Context, work func(context.Context)) {
 	ctx, cancel := context.WithTimeout(ctx, h.budget)
 	defer cancel()
 	select {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
+		work(ctx)
 	case <-ctx.Done():
-		return nil
 	}
-	return lex(ctx, lexer, text)
+}
+
+// tokens splits text by a lexer. The values joined are the text, always: when
+// time runs out the rest comes as one plain token.
+func (h *highlighter) tokens(ctx context.Context, lexer chroma.Lexer, text string) []chroma.Token {
+	var tokens []chroma.Token
+	h.within(ctx, func(ctx context.Context) { tokens = lex(ctx, lexer, text) })
+	if tokens == nil {
+		return plainTokens(text)
+	}
+	return tokens
+}
+
+func plainTokens(text string) []chroma.Token {
+	return []chroma.Token{{Type: chroma.Text, Value: text}}
 }
 
 // lex runs one lexer. Lexers are data of many hands: one that panics or makes
@@ -232,7 +240,7 @@ func rows(tokens []chroma.Token, numbered bool) template.HTML {
 	open := func() {
 		line++
 		if numbered {
-			fmt.Fprintf(&b, `<span class="row" id="L%d"><a class="no" href="#L%d">%d</a><span class="tx">`, line, line, line)
+			fmt.Fprintf(&b, `<span class="row" id="L%d"><a class="lno" href="#L%d">%d</a><span class="tx">`, line, line, line)
 		}
 	}
 	shut := func() {

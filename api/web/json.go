@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"ringbin/storage"
@@ -137,27 +136,6 @@ func (o *Object) Strings(name string) *[]string {
 	return &list
 }
 
-// Part returns a member that is an object of T's form, nil when absent. A member
-// that T does not have is a fault.
-func Part[T any](o *Object, name string) *T {
-	raw := o.member(name)
-	if raw == nil {
-		return nil
-	}
-	v := new(T)
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		want := "must be an object"
-		if why, ok := strings.CutPrefix(err.Error(), "json: "); ok {
-			want = why
-		}
-		o.wrong = append(o.wrong, Fault{name, want})
-		return nil
-	}
-	return v
-}
-
 // Int returns an integer member that is written as one, nil when absent.
 func (o *Object) Int(name string) *int64 {
 	raw := o.member(name)
@@ -175,6 +153,32 @@ func (o *Object) Int(name string) *int64 {
 		return nil
 	}
 	return &v
+}
+
+// Decode reads a member that is an object into v, nil when absent. Unlike
+// those of the object itself, all its members must be known.
+func Decode[T any](o *Object, name string) *T {
+	raw := o.member(name)
+	if raw == nil {
+		return nil
+	}
+	v := new(T)
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		o.wrong = append(o.wrong, Fault{faultIn(name, err), "must be as documented"})
+		return nil
+	}
+	return v
+}
+
+// faultIn names the member of a member that could not be decoded, as far as
+// that is known.
+func faultIn(name string, err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return name + "." + e.Field
+	}
+	return name
 }
 
 // Err returns what was wrong with the members asked for so far.
