@@ -38,6 +38,9 @@ func (t *tx) reload() error {
 	if c.settings.Paste69.FlushCount == 0 { // stored before there were these
 		c.settings.Paste69 = DefaultPaste69()
 	}
+	if c.settings.JSONBin.PageSize == 0 { // and these
+		c.settings.JSONBin = DefaultJSONBin()
+	}
 	if c.graceSince, _, err = read[int64](t, single(singleGraceSince)); err != nil {
 		return err
 	}
@@ -131,6 +134,7 @@ func (t *tx) setSettings(_ Header, c SetSettings) (Settings, error) {
 	grace := s.DeletionGraceSeconds
 	patch(&s.DeletionGraceSeconds, c.Patch.DeletionGraceSeconds)
 	s.Paste69.patch(c.Patch.Paste69)
+	s.JSONBin.patch(c.Patch.JSONBin)
 	if err := s.check(); err != nil {
 		return Settings{}, err
 	}
@@ -189,6 +193,9 @@ func (s Settings) check() error {
 		{"deletion_grace_seconds", s.DeletionGraceSeconds, 1, graceMax},
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.JSONBin.check(); err != nil {
 		return err
 	}
 	return s.Paste69.check()

@@ -33,6 +33,8 @@ type Key struct {
 	LastUsed      int64    `cbor:"9,keyasint,omitempty"` // 0: not used yet; approximate
 	Scopes        []string `cbor:"10,keyasint,omitempty"`
 	RatePerMinute int64    `cbor:"11,keyasint,omitempty"` // 0: the setting's default holds
+
+	Sealed []byte `cbor:"12,keyasint,omitempty"` // the secret of an access key of JSONBin, which its owner may see again
 }
 
 // Blob is what the catalogue says of content, over all its references.
@@ -97,6 +99,8 @@ type Settings struct {
 	DeletionGraceSeconds int64 `cbor:"45,keyasint" json:"deletion_grace_seconds"`
 
 	Paste69 Paste69Settings `cbor:"46,keyasint" json:"paste69"`
+
+	JSONBin JSONBinSettings `cbor:"47,keyasint" json:"jsonbin"`
 }
 
 // DefaultSettings are those of a new cluster.
@@ -111,6 +115,8 @@ func DefaultSettings() Settings {
 		DeletionGraceSeconds: 24 * 60 * 60,
 
 		Paste69: DefaultPaste69(),
+
+		JSONBin: DefaultJSONBin(),
 	}
 }
 
@@ -130,4 +136,6 @@ type SettingsPatch struct {
 	DeletionGraceSeconds *int64 `cbor:"45,keyasint,omitempty" json:"deletion_grace_seconds,omitempty"`
 
 	Paste69 *Paste69Patch `cbor:"46,keyasint,omitempty" json:"paste69,omitempty"`
+
+	JSONBin *JSONBinPatch `cbor:"47,keyasint,omitempty" json:"jsonbin,omitempty"`
 }
