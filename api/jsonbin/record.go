@@ -8,63 +8,60 @@ import (
 	"net/http"
 	"unicode/utf8"
 
-	"golang.org/x/sync/semaphore"
-
 	"ringbin/storage"
 )
 
-const (
-	// depthMax is how deep a record may be nested.
-	depthMax = 1000
-	// bodyBytesMax bounds the bodies that are in memory at a time, but for the
-	// first bodyStep of each.
-	bodyBytesMax = 512 << 20
-	bodyStep     = 64 << 10
-)
+// depthMax is how deep a record may be nested.
+const depthMax = 1000
 
-// bodies reads request bodies that have to be in memory whole.
-type bodies struct{ room *semaphore.Weighted }
+// bodyStep is how much of a body is read without asking for room.
+const bodyStep = 64 << 10
 
-func newBodies() *bodies { return &bodies{semaphore.NewWeighted(bodyBytesMax)} }
-
-// read reads a request's body of at most limit bytes. What it takes in memory
-// is given back by release, which is never nil. Room is taken for bytes that
-// came, not for those that a client announced: nobody blocks others by words.
-func (b *bodies) read(r *http.Request, limit int64) (body []byte, release func(), err error) {
-	const op = "jsonbin.read"
-	held := int64(0)
-	release = func() { b.room.Release(held) }
+// readBody reads a request's body of at most limit bytes; what is what it is
+// called when it is larger. hold asks for room in memory. It is asked for bytes
+// that came, not for those that a client announced: nobody blocks others by
+// words. release, which is never nil, gives all of it back.
+func readBody(r *http.Request, what string, limit int64, hold func(int64) (func(), error)) (body []byte, release func(), err error) {
+	const op = "jsonbin.readBody"
+	var held []func()
+	release = func() {
+		for _, give := range held {
+			give()
+		}
+	}
+	large := &storage.Error{Op: op, Kind: storage.KindTooLarge, Field: what, Details: map[string]any{"max_bytes": limit}}
 	if r.ContentLength > limit {
-		return nil, release, tooLarge(op, limit)
+		return nil, release, large
 	}
 	if r.Body == nil {
 		return nil, release, nil
 	}
-	body = make([]byte, 0, min(max(r.ContentLength, 0)+1, bodyStep))
+	first := int64(bodyStep)
+	if r.ContentLength >= 0 {
+		first = min(r.ContentLength+1, bodyStep)
+	}
+	body = make([]byte, 0, first)
 	for {
 		if len(body) == cap(body) {
-			grown := int64(cap(body)) * 2
-			if !b.room.TryAcquire(grown - held) {
-				return nil, release, &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "overloaded"}
+			grown := max(2*cap(body), bodyStep)
+			give, err := hold(int64(grown - cap(body)))
+			if err != nil {
+				return nil, release, err
 			}
-			held = grown
+			held = append(held, give)
 			body = append(make([]byte, 0, grown), body...)
 		}
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case int64(len(body)) > limit:
-			return nil, release, tooLarge(op, limit)
+			return nil, release, large
 		case errors.Is(err, io.EOF):
 			return body, release, nil
 		case err != nil:
 			return nil, release, &storage.Error{Op: op, Kind: storage.KindInvalid, Text: invalidJSON, Err: err}
 		}
 	}
-}
-
-func tooLarge(op string, limit int64) error {
-	return &storage.Error{Op: op, Kind: storage.KindTooLarge, Code: "payload_too_large", Details: map[string]any{"max_bytes": limit}}
 }
 
 // isBlank is whether a body has nothing but white space.
