@@ -2,129 +2,241 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
+	"slices"
 
 	"ringbin/storage"
+	"ringbin/storage/meta"
 )
-
-// Bin is a bin's record. It has a base record and Versions records above it.
-type Bin struct {
-	ID, Account string
-	Name        string
-	Named       bool
-	Private     bool
-	Collection  string // "": uncategorized
-	Revision    uint64 // counts the changes of the whole bin, from 1
-	Versions    int64  // above the base
-	Created     int64
-	Base        storage.CID
-}
 
 // The versions of a bin that have names. Others are numbers from 1.
 const (
-	BinLatest int64 = -1 // the newest version, or the base where there is none
 	BinBase   int64 = 0
+	BinLatest       = meta.Latest // the newest version, or the base where there is none
 )
 
 // NewBin is a bin on its way in.
 type NewBin struct {
 	Record     []byte // compact JSON
 	Private    bool
-	Name       *string     // nil: none
+	Name       string      // "": none
 	Collection string      // "": uncategorized
 	Schema     *SchemaUsed // nil: the collection had no schema doc
 }
 
 // SchemaUsed is which schema doc a record was found to match, and at which
-// revision. A bin that is under another one by now is refused, with
-// KindConflict schema_changed: the record is to be validated anew.
+// revision. When the bin is under another one by now the record is to be
+// validated anew: KindConflict, schema_changed.
 type SchemaUsed struct {
 	Doc      string
 	Revision uint64
 }
 
+func (u *SchemaUsed) named() (doc string, revision uint64) {
+	if u == nil {
+		return "", 0
+	}
+	return u.Doc, u.Revision
+}
+
 // IfMatch is which revisions of a bin a change is meant for; nil is any, and
-// none given matches no bin.
+// one that names none matches no bin.
 type IfMatch struct {
 	Any       bool // *
 	Revisions []uint64
 }
 
+// match is the form that the log carries. A bin that has reached a revision
+// never has a lower one again, and gets to higher ones one by one: so of a
+// list of any length the lowest that can still match are enough.
+func (m *IfMatch) match(reached uint64) *meta.Match {
+	if m == nil {
+		return nil
+	}
+	possible := make([]uint64, 0, len(m.Revisions))
+	for _, r := range m.Revisions {
+		if r >= reached {
+			possible = append(possible, r)
+		}
+	}
+	slices.Sort(possible)
+	possible = slices.Compact(possible)
+	return &meta.Match{Any: m.Any, Revisions: possible[:min(len(possible), meta.MatchMax)]}
+}
+
 // BinUpdate is a new record for a bin.
 type BinUpdate struct {
-	Record     []byte // compact JSON
-	Versioning *bool  // the wish for a version of its own, or for none; nil: not told
-	IfMatch    *IfMatch
+	Record     []byte      // compact JSON
+	Versioning *bool       // whether it is wished for as a version of its own; nil: nothing was said
 	Schema     *SchemaUsed // nil: the bin's collection had no schema doc
+	IfMatch    *IfMatch
 }
 
-// UpdatedBin is what became of a bin.
-type UpdatedBin struct {
+// BinVersion is one record of a bin, and the bin at the same moment.
+type BinVersion struct {
 	Bin     Bin
-	Version int64 // that was made; 0: none was
+	Version int64 // its number; 0: the base
+	Found   bool  // the bin has such a version
+
+	cid     storage.CID
+	blocked bool
 }
 
-// DeletedBin is a bin that is gone, and how many versions went with it.
-type DeletedBin struct {
-	Bin      Bin
-	Versions int64
-}
-
-// ClearedVersions is a bin without versions, and how many are gone; Found is
-// whether there were any.
-type ClearedVersions struct {
-	Bin     Bin
-	Found   bool
-	Deleted int64
-}
-
-// CreateBin stores a record and a bin of it, for a caller that may create.
-// Codes: collection_not_found (Invalid), schema_changed (Conflict).
+// CreateBin stores a record and a bin of it, in the caller's account. Codes:
+// collection_not_found, schema_changed.
 func (s *Service) CreateBin(ctx context.Context, c Caller, b NewBin) (Bin, error) {
-	return Bin{}, notYet("node.CreateBin")
+	const op = "node.CreateBin"
+	if !c.CanBins(RightCreate) {
+		return Bin{}, notAuthorized(op)
+	}
+	cmd := meta.CreateBin{
+		Account: c.Account, Random: randomID(), Name: b.Name, Private: b.Private, Collection: b.Collection,
+	}
+	cmd.SchemaDoc, cmd.SchemaRevision = b.Schema.named()
+	return commitRecord[Bin](ctx, s, c, b.Record, func(cid storage.CID, r []storage.Receipt) meta.Command {
+		cmd.CID, cmd.Receipts = cid, r
+		return cmd
+	})
 }
 
-// Bin returns a bin as of now, whoever's it is: the caller of this judges who may see
-// it. KindNotFound (bin_not_found), and KindUnavailable (no_leader) when that
-// can't be told.
+// Bin returns a bin as of now, whoever's it is: OwnsBin and CanBins tell what
+// the caller may do with a private one. KindNotFound (bin_not_found).
 func (s *Service) Bin(ctx context.Context, id string) (Bin, error) {
-	return Bin{}, notYet("node.Bin")
+	return strong(ctx, s, binNotFound("node.Bin"), func() (Bin, bool, error) { return s.n.fsm.Bin(id) })
 }
 
-// BinRecord returns a record of a bin, byte by byte as it was stored: BinBase,
-// BinLatest or a version's number. KindNotFound (version_not_found).
-func (s *Service) BinRecord(ctx context.Context, b Bin, version int64) ([]byte, error) {
-	return nil, notYet("node.BinRecord")
+// BinVersion returns one version of a bin, BinBase, BinLatest or a number,
+// together with the bin, both as of one moment from now on. KindNotFound
+// (bin_not_found); a bin without such a version is no error, but its version
+// is not Found.
+func (s *Service) BinVersion(ctx context.Context, id string, version int64) (BinVersion, error) {
+	return strong(ctx, s, binNotFound("node.BinVersion"), func() (BinVersion, bool, error) {
+		v, found, err := s.n.fsm.BinVersion(id, version)
+		return BinVersion{Bin: v.Bin, Version: v.Version, Found: found, cid: v.CID, blocked: v.Blocked}, v.Bin.ID != "", err
+	})
 }
 
-// UpdateBin stores a new record of a bin. The zero Caller is anonymous and may
-// change public bins, as may any key that is not the owner's.
-// Codes: bin_not_found, not_authorized (Forbidden), schema_changed (Conflict),
-// versioning_off (Forbidden), revision_mismatch (Precondition; Details revision uint64).
+// BinRecord returns the bytes of a record, as they were stored. KindNotFound
+// (version_not_found); KindForbidden (content_blocked) when it was taken down;
+// KindUnavailable when no copy can be had.
+func (s *Service) BinRecord(ctx context.Context, v BinVersion) ([]byte, error) {
+	const op = "node.BinRecord"
+	switch {
+	case v.blocked:
+		return nil, &storage.Error{Op: op, Kind: storage.KindForbidden, Code: "content_blocked"}
+	case !v.Found:
+		return nil, &storage.Error{Op: op, Kind: storage.KindNotFound, Code: "version_not_found"}
+	}
+	return s.readAll(ctx, v.cid)
+}
+
+// UpdateBin stores a new record of a bin. Who may not update it by their key,
+// or has none, may while the bin is public. Codes: bin_not_found,
+// not_authorized, schema_changed, versioning_off, revision_mismatch (Details
+// revision).
 func (s *Service) UpdateBin(ctx context.Context, c Caller, id string, u BinUpdate) (UpdatedBin, error) {
-	return UpdatedBin{}, notYet("node.UpdateBin")
+	const op = "node.UpdateBin"
+	b, err := s.knownBin(ctx, op, id)
+	if err != nil {
+		return UpdatedBin{}, err
+	}
+	if !c.OwnsBin(b) || !c.CanBins(RightUpdate) {
+		if b.Private || !s.Settings().JSONBin.PublicUpdate {
+			return UpdatedBin{}, notAuthorized(op)
+		}
+		c = Caller{} // a key without the right counts as none
+	}
+	cmd := meta.UpdateBin{
+		ID: id, Versioning: u.Versioning, Master: c.Master, Keyless: c == Caller{}, IfMatch: u.IfMatch.match(b.Revision),
+	}
+	cmd.SchemaDoc, cmd.SchemaRevision = u.Schema.named()
+	return commitRecord[UpdatedBin](ctx, s, c, u.Record, func(cid storage.CID, r []storage.Receipt) meta.Command {
+		cmd.CID, cmd.Receipts = cid, r
+		return cmd
+	})
 }
 
-// DeleteBin deletes a bin of the caller's account, with its versions. Codes:
-// bin_not_found, not_authorized (Forbidden: another account's), revision_mismatch.
-func (s *Service) DeleteBin(ctx context.Context, c Caller, id string, match *IfMatch) (DeletedBin, error) {
-	return DeletedBin{}, notYet("node.DeleteBin")
+// DeleteBin deletes a bin of the caller's account with its versions, and
+// returns what it was. Codes: bin_not_found, not_authorized (another
+// account's), revision_mismatch.
+func (s *Service) DeleteBin(ctx context.Context, c Caller, id string, m *IfMatch) (Bin, error) {
+	const op = "node.DeleteBin"
+	b, err := s.knownBin(ctx, op, id)
+	if err != nil {
+		return Bin{}, err
+	}
+	if !c.OwnsBin(b) || !c.CanBins(RightDelete) {
+		return Bin{}, notAuthorized(op)
+	}
+	return submitBins[Bin](ctx, s, c, meta.DeleteBin{ID: id, IfMatch: m.match(b.Revision)})
 }
 
 // SetBinPrivacy makes a bin of the caller's private or public. Codes:
 // bin_not_found (also another account's), revision_mismatch.
-func (s *Service) SetBinPrivacy(ctx context.Context, c Caller, id string, private bool, match *IfMatch) (Bin, error) {
-	return Bin{}, notYet("node.SetBinPrivacy")
+func (s *Service) SetBinPrivacy(ctx context.Context, c Caller, id string, private bool, m *IfMatch) (Bin, error) {
+	b, err := s.ownBin(ctx, "node.SetBinPrivacy", c, id)
+	if err != nil {
+		return Bin{}, err
+	}
+	return submitBins[Bin](ctx, s, c, meta.SetBinPrivacy{ID: id, Private: private, IfMatch: m.match(b.Revision)})
 }
 
 // RenameBin names a bin of the caller's. Codes as SetBinPrivacy's.
-func (s *Service) RenameBin(ctx context.Context, c Caller, id, name string, match *IfMatch) (Bin, error) {
-	return Bin{}, notYet("node.RenameBin")
+func (s *Service) RenameBin(ctx context.Context, c Caller, id, name string, m *IfMatch) (Bin, error) {
+	b, err := s.ownBin(ctx, "node.RenameBin", c, id)
+	if err != nil {
+		return Bin{}, err
+	}
+	return submitBins[Bin](ctx, s, c, meta.RenameBin{ID: id, Name: name, IfMatch: m.match(b.Revision)})
 }
 
-// ClearVersions removes all versions of a bin of the caller's; preserveLatest
-// makes the newest one the base first. Codes as SetBinPrivacy's.
-func (s *Service) ClearVersions(ctx context.Context, c Caller, id string, preserveLatest bool, match *IfMatch) (ClearedVersions, error) {
-	return ClearedVersions{}, notYet("node.ClearVersions")
+// ClearVersions removes all versions of a bin of the caller's, in one step;
+// preserveLatest makes the newest one the base before. Of a bin without
+// versions it changes nothing. Codes as SetBinPrivacy's.
+func (s *Service) ClearVersions(ctx context.Context, c Caller, id string, preserveLatest bool, m *IfMatch) (ClearedVersions, error) {
+	b, err := s.ownBin(ctx, "node.ClearVersions", c, id)
+	if err != nil {
+		return ClearedVersions{}, err
+	}
+	return submitBins[ClearedVersions](ctx, s, c, meta.ClearVersions{ID: id, PreserveLatest: preserveLatest, IfMatch: m.match(b.Revision)})
 }
 
-func notYet(op string) error { return storage.E(op, storage.KindInternal, nil) }
+// knownBin finds a bin for a change of it: what the bin is like counts when
+// the change is applied, so that a hit may be old.
+func (s *Service) knownBin(ctx context.Context, op, id string) (Bin, error) {
+	b, found, err := confirmed(ctx, s, func() (Bin, bool, error) { return s.n.fsm.Bin(id) })
+	if err == nil && !found {
+		err = binNotFound(op)
+	}
+	return b, err
+}
+
+// ownBin finds a bin that the caller's master key may change. To all others
+// it is not there.
+func (s *Service) ownBin(ctx context.Context, op string, c Caller, id string) (Bin, error) {
+	if err := masterOnly(op, c); err != nil {
+		return Bin{}, err
+	}
+	b, err := s.knownBin(ctx, op, id)
+	if err == nil && !c.OwnsBin(b) {
+		err = binNotFound(op)
+	}
+	return b, err
+}
+
+func binNotFound(op string) error {
+	return &storage.Error{Op: op, Kind: storage.KindNotFound, Code: "bin_not_found"}
+}
+
+// submitBins is submit for who has shown a key of JSONBin. When the key is no
+// good any more once the command is applied, the answer is that of a key that
+// never was.
+func submitBins[T any](ctx context.Context, s *Service, c Caller, cmd meta.Command) (T, error) {
+	v, _, err := submit[T](ctx, s, c, cmd, nil)
+	return v, c.refusedKey(err)
+}
+
+func randomID() (id meta.RandomID) {
+	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
+	return id
+}

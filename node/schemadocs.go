@@ -4,41 +4,85 @@ import (
 	"context"
 
 	"ringbin/storage"
+	"ringbin/storage/meta"
 )
 
-// SchemaDoc is a schema doc's record.
-type SchemaDoc struct {
-	ID, Account, Name string
-	Created           int64
-	CID               storage.CID
-	Revision          uint64 // counts the changes of the schema
-}
-
-// CreateSchemaDoc stores a schema and a doc of it, for the caller's account.
-// That it is a schema is checked before.
+// CreateSchemaDoc stores a schema and a doc of it, in the caller's account.
+// That it is a valid schema is known by then.
 func (s *Service) CreateSchemaDoc(ctx context.Context, c Caller, name string, schema []byte) (SchemaDoc, error) {
-	return SchemaDoc{}, notYet("node.CreateSchemaDoc")
+	if err := masterOnly("node.CreateSchemaDoc", c); err != nil {
+		return SchemaDoc{}, err
+	}
+	cmd := meta.CreateSchemaDoc{Account: c.Account, Random: randomID(), Name: name}
+	return commitRecord[SchemaDoc](ctx, s, c, schema, func(cid storage.CID, r []storage.Receipt) meta.Command {
+		cmd.CID, cmd.Receipts = cid, r
+		return cmd
+	})
 }
 
-// SchemaDoc returns a schema doc of the caller's account and its text;
-// KindNotFound (schema_not_found).
-func (s *Service) SchemaDoc(ctx context.Context, c Caller, id string) (SchemaDoc, []byte, error) {
-	return SchemaDoc{}, nil, notYet("node.SchemaDoc")
+// SchemaDoc returns a schema doc of the caller's account; KindNotFound
+// (schema_not_found).
+func (s *Service) SchemaDoc(ctx context.Context, c Caller, id string) (SchemaDoc, error) {
+	const op = "node.SchemaDoc"
+	if err := masterOnly(op, c); err != nil {
+		return SchemaDoc{}, err
+	}
+	missing := &storage.Error{Op: op, Kind: storage.KindNotFound, Code: "schema_not_found"}
+	return strong(ctx, s, missing, func() (SchemaDoc, bool, error) {
+		d, found, err := s.n.fsm.SchemaDoc(id)
+		return d, found && d.Account == c.Account, err
+	})
 }
 
-// UpdateSchemaDoc stores a new schema, and renames where a name is given.
+// Schema returns the bytes of a schema, as they were stored. KindUnavailable
+// when they can't be had.
+func (s *Service) Schema(ctx context.Context, d SchemaDoc) ([]byte, error) {
+	if d.Taken {
+		return nil, &storage.Error{Op: "node.Schema", Kind: storage.KindUnavailable, Code: "content_blocked"}
+	}
+	return s.readAll(ctx, d.CID)
+}
+
+// UpdateSchemaDoc replaces the schema of a doc of the caller's, and renames the
+// doc where a name is given; schema_not_found.
 func (s *Service) UpdateSchemaDoc(ctx context.Context, c Caller, id string, schema []byte, name *string) (SchemaDoc, error) {
-	return SchemaDoc{}, notYet("node.UpdateSchemaDoc")
+	if _, err := s.SchemaDoc(ctx, c, id); err != nil { // nothing is stored for what is not there
+		return SchemaDoc{}, err
+	}
+	cmd := meta.UpdateSchemaDoc{Account: c.Account, ID: id, Name: name}
+	return commitRecord[SchemaDoc](ctx, s, c, schema, func(cid storage.CID, r []storage.Receipt) meta.Command {
+		cmd.CID, cmd.Receipts = &cid, r
+		return cmd
+	})
 }
 
-// RenameSchemaDoc renames a schema doc.
+// RenameSchemaDoc renames a schema doc of the caller's; schema_not_found.
 func (s *Service) RenameSchemaDoc(ctx context.Context, c Caller, id, name string) (SchemaDoc, error) {
-	return SchemaDoc{}, notYet("node.RenameSchemaDoc")
+	if err := masterOnly("node.RenameSchemaDoc", c); err != nil {
+		return SchemaDoc{}, err
+	}
+	return submitBins[SchemaDoc](ctx, s, c, meta.UpdateSchemaDoc{Account: c.Account, ID: id, Name: &name})
 }
 
-// SchemaFor returns what records of a collection's bins have to match: found
-// is false where the collection has no schema doc, or is "" or gone. A schema that can't be
-// read is an error (KindUnavailable): validation is never skipped.
+// SchemaFor returns what records of a collection's bins have to match, as of
+// now. Not found is one where the collection has none, is "", or is gone. One
+// that can't be read is an error, KindUnavailable: validation is never skipped.
 func (s *Service) SchemaFor(ctx context.Context, collection string) (doc SchemaDoc, schema []byte, found bool, err error) {
-	return SchemaDoc{}, nil, false, notYet("node.SchemaFor")
+	if collection == "" {
+		return SchemaDoc{}, nil, false, nil
+	}
+	if err := s.n.catchUp(ctx); err != nil {
+		return SchemaDoc{}, nil, false, err
+	}
+	l, found, err := s.n.fsm.Collection(collection)
+	if err != nil || !found || l.SchemaDoc == "" {
+		return SchemaDoc{}, nil, false, err
+	}
+	if doc, found, err = s.n.fsm.SchemaDoc(l.SchemaDoc); err != nil || !found {
+		return SchemaDoc{}, nil, false, err
+	}
+	if schema, err = s.Schema(ctx, doc); err != nil {
+		return SchemaDoc{}, nil, false, err
+	}
+	return doc, schema, true, nil
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -25,69 +24,108 @@ const (
 
 var errSealed = errors.New("a sealed secret does not open")
 
-// sealer seals the few secrets that are shown again: under the first epoch of
-// the cluster secret, and opens those of all epochs that the node knows.
+// sealer seals the few secrets that are shown again: under the first of its
+// keys. It opens what was sealed under any of them.
 type sealer struct {
-	first  uint32
-	epochs map[uint32]cipher.AEAD
+	keys []sealKey
+}
+
+type sealKey struct {
+	epoch uint32
+	aead  cipher.AEAD
 }
 
 func newSealer(keys []cluster.SealKey) (*sealer, error) {
-	s := &sealer{first: keys[0].Epoch, epochs: make(map[uint32]cipher.AEAD, len(keys))}
+	s := &sealer{}
 	for _, k := range keys {
 		block, err := aes.NewCipher(k.Key)
 		if err != nil {
 			return nil, fmt.Errorf("sealing key: %w", err)
 		}
-		if s.epochs[k.Epoch], err = cipher.NewGCM(block); err != nil {
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
 			return nil, fmt.Errorf("sealing key: %w", err)
 		}
+		s.keys = append(s.keys, sealKey{epoch: k.Epoch, aead: aead})
+	}
+	return s, nil
+}
+
+// sealer makes the node's: of all secrets that it has, and, after those of this
+// cluster's id, with the ids of the clusters that it was restored from.
+func (n *Node) sealer() (*sealer, error) {
+	const op = "node.sealer"
+	id := n.clusterID()
+	if id == "" {
+		return nil, noLeader(op, nil)
+	}
+	epoch, err := n.fsm.Epoch()
+	if err != nil {
+		return nil, err
+	}
+	var keys []cluster.SealKey
+	for _, id := range append([]string{id}, epoch.Formers...) {
+		of, err := n.trust.SealKeys(id, cluster.SealAccessKeys)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, of...)
+	}
+	s, err := newSealer(keys)
+	if err != nil {
+		return nil, storage.E(op, storage.KindInternal, err)
 	}
 	return s, nil
 }
 
 // seal seals an account's secret.
 func (s *sealer) seal(account, secret string) []byte {
-	aead := s.epochs[s.first]
-	out := make([]byte, sealHeadSize+aead.NonceSize(), sealHeadSize+aead.NonceSize()+len(secret)+aead.Overhead())
+	k := s.keys[0]
+	out := make([]byte, sealHeadSize+k.aead.NonceSize(), sealHeadSize+k.aead.NonceSize()+len(secret)+k.aead.Overhead())
 	out[0] = sealVersion
-	binary.BigEndian.PutUint32(out[1:], s.first)
+	binary.BigEndian.PutUint32(out[1:], k.epoch)
 	nonce := out[sealHeadSize:]
 	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the process instead
-	return aead.Seal(out, nonce, []byte(secret), sealedWith(account, sha256.Sum256([]byte(secret))))
+	return k.aead.Seal(out, nonce, []byte(secret), sealedWith(account, sha256.Sum256([]byte(secret))))
 }
 
-// open returns the secret of an account whose hash this is. The error says
-// nothing of what is sealed.
-func (s *sealer) open(account string, hash [32]byte, sealed []byte) (string, error) {
+// open returns the secret of an account whose hash this is, and whether it is
+// sealed under the key that seals now. The error says nothing of what is sealed.
+func (s *sealer) open(account string, hash [32]byte, sealed []byte) (secret string, current bool, err error) {
 	fault := func(why string) error {
 		return storage.E("node.open", storage.KindInternal, fmt.Errorf("%w: %s", errSealed, why))
 	}
 	if len(sealed) < sealHeadSize || sealed[0] != sealVersion {
-		return "", fault("it is of no known form")
+		return "", false, fault("it is of no known form")
 	}
 	epoch := binary.BigEndian.Uint32(sealed[1:])
-	aead, ok := s.epochs[epoch]
-	if !ok {
-		return "", fault(fmt.Sprintf("this node has no secret of epoch %d", epoch))
+	err = fault(fmt.Sprintf("this node has no secret of epoch %d", epoch))
+	for i, k := range s.keys {
+		if k.epoch != epoch {
+			continue
+		}
+		b, openErr := k.open(account, hash, sealed[sealHeadSize:])
+		if openErr == nil {
+			return string(b), i == 0, nil
+		}
+		err = fault("it was changed, or is another record's")
 	}
-	if len(sealed) < sealHeadSize+aead.NonceSize() {
-		return "", fault("it is cut short")
-	}
-	nonce, rest := sealed[sealHeadSize:sealHeadSize+aead.NonceSize()], sealed[sealHeadSize+aead.NonceSize():]
-	secret, err := aead.Open(nil, nonce, rest, sealedWith(account, hash))
-	if err != nil {
-		return "", fault("it was changed, or is another record's")
-	}
-	if got := sha256.Sum256(secret); !bytes.Equal(got[:], hash[:]) {
-		return "", fault("it is another secret")
-	}
-	return string(secret), nil
+	return "", false, err
 }
 
-// old reports whether a sealed secret is to be sealed anew, under the epoch that seals now.
-func (s *sealer) old(sealed []byte) bool {
-	return len(sealed) < sealHeadSize || sealed[0] != sealVersion || binary.BigEndian.Uint32(sealed[1:]) != s.first
+func (k sealKey) open(account string, hash [32]byte, sealed []byte) ([]byte, error) {
+	if len(sealed) < k.aead.NonceSize() {
+		return nil, errSealed
+	}
+	nonce, rest := sealed[:k.aead.NonceSize()], sealed[k.aead.NonceSize():]
+	secret, err := k.aead.Open(nil, nonce, rest, sealedWith(account, hash))
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	if got := sha256.Sum256(secret); got != hash {
+		return nil, errSealed
+	}
+	return secret, nil
 }
 
 func sealedWith(account string, hash [32]byte) []byte { return append([]byte(account), hash[:]...) }

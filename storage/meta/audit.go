@@ -50,7 +50,7 @@ func (f *FSM) Audit(ctx context.Context) (AuditReport, error) {
 	defer func() { _ = snap.Close() }()
 	a := newAudit()
 	a.report.Index = f.AppliedIndex()
-	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.links, a.accounts, a.anonymous, a.waiting} {
+	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.links, a.accounts, a.anonymous, a.waiting, a.bins} {
 		if err := ctx.Err(); err != nil {
 			return a.report, storage.E(op, storage.KindUnavailable, err)
 		}
@@ -90,7 +90,7 @@ func (a *audit) entries(r pebble.Reader) error {
 }
 
 func (a *audit) references(r pebble.Reader) error {
-	return scan(r, []byte{tableRefs}, func(k, _ []byte) (bool, error) {
+	return scan(r, []byte{tableRefs}, func(k, v []byte) (bool, error) {
 		id, err := splitRefKey(k)
 		if err != nil {
 			return false, err
@@ -104,6 +104,13 @@ func (a *audit) references(r pebble.Reader) error {
 			}
 			account = p.Account
 			a.pastes[account]++
+		}
+		if id.kind == refBin {
+			var ref refRecord
+			if err := decMode.Unmarshal(v, &ref); err != nil {
+				return false, fmt.Errorf("reference of %s: %w", id.holder, err)
+			}
+			account = ref.Account
 		}
 		if !id.cid.Inline() {
 			a.used[account] += id.cid.Size()

@@ -43,6 +43,8 @@ type check struct {
 	found map[byte]lanes
 	rows  map[byte]int64 // pairs of each table
 	refs  map[storage.CID]int64
+
+	waiting map[string]bool // rows of tableDue, without their times
 }
 
 // Check holds every table against the others: hashes, the ledger, each index
@@ -57,6 +59,7 @@ func (f *FSM) Check(ctx context.Context, problem func(string)) error {
 	for _, step := range []func() error{
 		c.hashes, c.accounts, c.keys, c.references, c.blobs, c.entries, c.remembered, c.members, c.counts,
 		c.pastes, c.links, c.clicks, c.keyRequests, c.ends,
+		c.queue, c.bins, c.versions, c.collections, c.schemaDocs, c.binAccounts,
 	} {
 		if err := ctx.Err(); err != nil {
 			return storage.E("meta.Check", storage.KindUnavailable, err)
@@ -191,6 +194,9 @@ func (c *check) references() error {
 		if id.kind == refPaste {
 			return c.must(pasteKey(id.holder), nil, "paste %s, which holds a reference to %s", id.holder, id.cid)
 		}
+		if id.kind == refBin {
+			return c.heldBy(id)
+		}
 		return nil
 	})
 	for _, table := range slices.Sorted(maps.Keys(refIndexNames)) {
@@ -266,7 +272,7 @@ func (c *check) entries() error {
 		return true, c.must(key(tableEntries).str(string(v)), nil, "ledger entry %s of an account's history", v)
 	}))
 	a := newAudit()
-	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.links, a.accounts, a.anonymous} {
+	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.links, a.accounts, a.anonymous, a.bins} {
 		if problem := step(c.r); problem != nil {
 			return errors.Join(err, c.say("%v", problem))
 		}
@@ -329,6 +335,9 @@ func (c *check) counts() error {
 		{"pastes", counts.Pastes, tablePastes},
 		{"short links", counts.Links, tableLinks},
 		{"key requests", counts.KeyRequests, tablePending},
+		{"bins", counts.Bins, tableBins},
+		{"collections", counts.Collections, tableCollections},
+		{"schema docs", counts.SchemaDocs, tableSchemaDocs},
 	} {
 		if got := c.rows[t.table]; got != t.count {
 			err = errors.Join(err, c.say("%d %s are counted and %d there", t.count, t.what, got))

@@ -165,6 +165,11 @@ func (t *tx) dropReferences(cid storage.CID, limit int) (blobRecord, error) {
 		if err != nil || !ok {
 			return blobRecord{}, orFatal(err, "reference that is not there")
 		}
+		if id.kind == refBin {
+			if err := t.take(id.holder); err != nil {
+				return blobRecord{}, err
+			}
+		}
 		if err := t.dropRef(id, r); err != nil {
 			return blobRecord{}, err
 		}

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -179,7 +180,8 @@ func goldenValues() []any {
 func TestGoldenValues(t *testing.T) {
 	t.Parallel()
 	readers := map[string]commandType{"Paste": typeDeletePaste, "Link": typeSetLinkExpiry, "Salt": typeSetSalt, "Redeemed": typeRedeemToken}
-	for _, v := range goldenValues() {
+	maps.Copy(readers, goldenBinReaders)
+	for _, v := range append(goldenValues(), goldenBinValues()...) {
 		name := strings.TrimPrefix(fmt.Sprintf("%T", v), "meta.")
 		mustBeFilled(t, name, reflect.ValueOf(v))
 		b, err := encMode.Marshal(v)
@@ -215,12 +217,17 @@ func goldenPaste69() *Paste69Patch {
 var laterMembers = map[string]Command{
 	"SetSettings.Patch.DeletionGraceSeconds": SetSettings{Patch: SettingsPatch{DeletionGraceSeconds: new(int64(3600))}},
 	"SetSettings.Patch.Paste69":              SetSettings{Patch: SettingsPatch{Paste69: goldenPaste69()}},
+	"SetSettings.Patch.JSONBin":              SetSettings{Patch: SettingsPatch{JSONBin: goldenJSONBin()}},
 }
+
+// laterInValues are the same of values; they are set in the golden file of another one.
+var laterInValues = map[string]bool{"Redeemed.Key.Sealed": true}
 
 // Commands with a member that came later are pinned beside those without it.
 func TestGoldenLaterMembers(t *testing.T) {
 	t.Parallel()
 	mustBeFilled(t, "Paste69Patch", reflect.ValueOf(goldenPaste69()))
+	mustBeFilled(t, "JSONBinPatch", reflect.ValueOf(goldenJSONBin()))
 	for path, c := range laterMembers {
 		b, err := Encode(goldenHeader(), c)
 		if err != nil {
@@ -252,7 +259,7 @@ func mustBeFilled(t *testing.T, path string, v reflect.Value) {
 	case v.Kind() == reflect.Slice && v.Len() > 0 && v.Index(0).Kind() == reflect.Struct:
 		mustBeFilled(t, path+"[0]", v.Index(0))
 	default:
-		if _, later := laterMembers[path]; !later && v.IsZero() {
+		if _, later := laterMembers[path]; !later && !laterInValues[path] && v.IsZero() {
 			t.Errorf("%s is not set", path)
 		}
 	}
@@ -264,7 +271,7 @@ func TestGoldenCommands(t *testing.T) {
 	t.Parallel()
 	seen := map[commandType]bool{}
 	mustBeFilled(t, "Header", reflect.ValueOf(goldenHeader()))
-	for _, c := range goldenCommands() {
+	for _, c := range append(goldenCommands(), goldenBinCommands()...) {
 		name := strings.TrimPrefix(fmt.Sprintf("%T", c), "meta.")
 		seen[c.commandType()] = true
 		t.Run(name, func(t *testing.T) {

@@ -11,10 +11,11 @@ import (
 const (
 	refUpload byte = 'h' // an account's upload through HashBin; the account holds it
 	refPaste  byte = 'p' // a paste's; the paste holds it, so that equal bytes have one for each paste
+	refBin    byte = 'j' // of what JSONBin holds; the base or version of a bin, or the schema doc, holds it
 )
 
 // refKinds are all kinds of reference, in order.
-var refKinds = []byte{refUpload, refPaste}
+var refKinds = []byte{refUpload, refPaste, refBin}
 
 // refID names a reference.
 type refID struct {
@@ -27,6 +28,8 @@ type refID struct {
 type refRecord struct {
 	Uploaded int64 `cbor:"1,keyasint"`
 	Expires  int64 `cbor:"2,keyasint"` // never for what does not expire
+
+	Account string `cbor:"3,keyasint,omitempty"` // whose bytes it counts, of a refBin: its holder may be gone before it
 }
 
 // never is after all times: what does not expire is no case of its own.
@@ -195,7 +198,9 @@ func (t *tx) addReference(a *Account, id refID, b blobRecord, known bool, old *r
 			a.UsedBytes += id.cid.Size()
 		}
 	}
-	b.DeadSince, b.Buried = 0, 0
+	if !b.Blocked { // else it goes on dying of that
+		b.DeadSince, b.Buried = 0, 0
+	}
 	if err := t.putHolder(*a); err != nil {
 		return err
 	}
@@ -243,7 +248,7 @@ func (t *tx) dropRef(id refID, r refRecord) error {
 	}
 	t.counts.References--
 	t.countsOld = true
-	if err := t.uncount(id); err != nil {
+	if err := t.uncount(id, r); err != nil {
 		return err
 	}
 	b, ok, err := t.blob(id.cid)
@@ -257,8 +262,11 @@ func (t *tx) dropRef(id refID, r refRecord) error {
 }
 
 // uncount takes a reference out of what its account has.
-func (t *tx) uncount(id refID) error {
+func (t *tx) uncount(id refID, r refRecord) error {
 	account := id.holder
+	if id.kind == refBin {
+		account = r.Account
+	}
 	if id.kind == refPaste {
 		p, err := t.dropPaste(id.holder)
 		if err != nil {

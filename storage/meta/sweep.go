@@ -16,6 +16,8 @@ const (
 	endOfClicks     byte = 'c' // a short link is gone, and what was counted of its days follows
 	endOfKeyRequest byte = 'k' // a token is good no more
 	endOfDay        byte = 'd' // a day's salt and visitors are erased
+	endOfVersions   byte = 'v' // versions that their bin has no more lose their references
+	endOfCollection byte = 'b' // a collection is gone, and its bins are listed elsewhere
 )
 
 // sweepMax bounds the records of one Sweep.
@@ -129,6 +131,10 @@ func (t *tx) end(row []byte, limit int) (int, error) {
 		return t.endRows(row, limit, key(tableClicks).str(string(id)))
 	case endOfDay:
 		return t.endRows(row, limit, key(tableSalts).raw(id), key(tableVisitors).raw(id))
+	case endOfVersions:
+		return t.endVersions(row, id, limit)
+	case endOfCollection:
+		return t.endCollection(row, id, limit)
 	}
 	return 0, fmt.Errorf("%w: key %x", errCorruptState, row)
 }
@@ -224,6 +230,14 @@ func (c *check) ends() error {
 			due = ok && r.Expires == at
 		case endOfDay:
 			due = len(id) == 4 && at == eraseAt(int32(binary.BigEndian.Uint32(id)))
+		case endOfVersions:
+			if due, err = c.cleared(id); err != nil {
+				return false, err
+			}
+		case endOfCollection:
+			if due, err = c.leaving(id); err != nil {
+				return false, err
+			}
 		}
 		if !due {
 			return true, c.say("key %x is the end of nothing", k)

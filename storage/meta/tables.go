@@ -51,6 +51,14 @@ const (
 	tablePendingOf byte = 0x39 // lower-case email -> SHA-256 of the token
 	tableDue       byte = 0x3a // time, sort of end, what ends; all that ends but references
 
+	tableBins          byte = 0x40 // id -> Bin
+	tableBinsOf        byte = 0x41 // account, collection, id
+	tableBinVersions   byte = 0x42 // bin, clearings, number -> versionRecord
+	tableBinAccounts   byte = 0x43 // account -> binAccount
+	tableCollections   byte = 0x44 // id -> Collection
+	tableCollectionsOf byte = 0x45 // account, id
+	tableSchemaDocs    byte = 0x46 // id -> SchemaDoc
+
 	// tableLocal is this node's own: not hashed, not compared.
 	tableLocal byte = 0xf0
 )
@@ -149,6 +157,10 @@ type Counts struct {
 	Pastes      int64 `cbor:"6,keyasint,omitempty" json:"pastes"`
 	Links       int64 `cbor:"7,keyasint,omitempty" json:"links"`
 	KeyRequests int64 `cbor:"8,keyasint,omitempty" json:"key_requests"`
+
+	Bins        int64 `cbor:"11,keyasint,omitempty" json:"bins"`
+	Collections int64 `cbor:"12,keyasint,omitempty" json:"collections"`
+	SchemaDocs  int64 `cbor:"13,keyasint,omitempty" json:"schema_docs"`
 }
 
 // syncedRecord says who holds all that the next ring gives them.
