@@ -36,6 +36,7 @@ type (
 	ClearedVersions = meta.Cleared
 	Collection      = meta.Collection
 	SchemaDoc       = meta.SchemaDoc
+	JSONBinSettings = meta.JSONBinSettings
 )
 
 //revive:enable:exported

@@ -114,34 +114,48 @@ func checkText(t *testing.T, text []byte, v span) {
 	}
 }
 
+// room is memory of a size, of which a body takes what it needs.
+type room struct{ left int64 }
+
+func (m *room) hold(size int64) (func(), error) {
+	if size > m.left {
+		return nil, &storage.Error{Kind: storage.KindUnavailable}
+	}
+	m.left -= size
+	return func() { m.left += size }, nil
+}
+
 func TestReadBody(t *testing.T) {
 	t.Parallel()
 	const limit = 3 * bodyStep
-	b := newBodies()
+	send := func(size int, declared bool, m *room) (int, error) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", size)))
+		if !declared {
+			r.ContentLength = -1
+		}
+		body, release, err := readBody(r, "Record", limit, m.hold)
+		release()
+		return len(body), err
+	}
+	m := &room{8 * bodyStep}
 	for _, size := range []int{0, 1, bodyStep - 1, bodyStep, bodyStep + 1, limit - 1, limit, limit + 1, 2 * limit} {
 		for _, declared := range []bool{true, false} {
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", size)))
-			if !declared {
-				r.ContentLength = -1
+			n, err := send(size, declared, m)
+			switch {
+			case size > limit && storage.KindOf(err) != storage.KindTooLarge:
+				t.Errorf("%d bytes: %v", size, err)
+			case size <= limit && (err != nil || n != size):
+				t.Errorf("%d bytes: %d, %v", size, n, err)
 			}
-			body, release, err := b.read(r, limit)
-			if size > limit {
-				if storage.KindOf(err) != storage.KindTooLarge {
-					t.Errorf("%d bytes: %v", size, err)
-				}
-			} else if err != nil || len(body) != size {
-				t.Errorf("%d bytes: %d, %v", size, len(body), err)
-			}
-			release()
 		}
 	}
-	if !b.room.TryAcquire(bodyBytesMax) {
+	if m.left != 8*bodyStep {
 		t.Error("room was not given back")
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", limit)))
-	if _, release, err := b.read(r, limit); storage.KindOf(err) != storage.KindUnavailable {
+	if _, err := send(limit, false, &room{}); storage.KindOf(err) != storage.KindUnavailable {
 		t.Error(err)
-	} else {
-		release()
+	}
+	if n, err := send(bodyStep-1, true, &room{}); n != bodyStep-1 || err != nil {
+		t.Error("a small body asks for room:", err)
 	}
 }
