@@ -53,12 +53,14 @@ func masterOnly(op string, c Caller) error {
 const (
 	codeMaster = "master_invalid"
 	codeAccess = "access_invalid"
+	// codeKeyNeeded is no key's fault: a bin takes no change from who has none.
+	codeKeyNeeded = "key_needed"
 )
 
 // refusedKey turns the refusal of a key, when a command was applied, into that
 // of a key that never was.
 func (c Caller) refusedKey(err error) error {
-	if c.Operator || storage.KindOf(err) != storage.KindUnauthenticated {
+	if c.Operator || storage.KindOf(err) != storage.KindUnauthenticated || storage.CodeOf(err) == codeKeyNeeded {
 		return err
 	}
 	if c.Master {
@@ -140,6 +142,9 @@ func (s *Service) createMasterKey(ctx context.Context, c Caller, account string,
 	}
 	if k.ExpiresInDays != nil {
 		return Key{}, "", storage.Invalid(op, "invalid_parameter", "expiresInDays", "none: a master key does not expire")
+	}
+	if k.Name == "" {
+		k.Name = meta.ScopeMaster // there is one of them: it needs no other name
 	}
 	name, err := cleanText(op, "name", k.Name, keyNameMax)
 	if err != nil {

@@ -134,9 +134,9 @@ func (s *Service) BinRecord(ctx context.Context, v BinVersion) ([]byte, error) {
 }
 
 // UpdateBin stores a new record of a bin. Who may not update it by their key,
-// or has none, may while the bin is public. Codes: bin_not_found,
-// not_authorized, schema_changed, versioning_off, revision_mismatch (Details
-// revision).
+// or has none, may while the bin is public. Codes: bin_not_found, key_needed
+// (Unauthenticated), not_authorized (Forbidden), schema_changed,
+// versioning_off, revision_mismatch (Details revision int64).
 func (s *Service) UpdateBin(ctx context.Context, c Caller, id string, u BinUpdate) (UpdatedBin, error) {
 	const op = "node.UpdateBin"
 	b, err := s.knownBin(ctx, op, id)
@@ -145,7 +145,7 @@ func (s *Service) UpdateBin(ctx context.Context, c Caller, id string, u BinUpdat
 	}
 	if !c.OwnsBin(b) || !c.CanBins(RightUpdate) {
 		if b.Private || !s.Settings().JSONBin.PublicUpdate {
-			return UpdatedBin{}, notAuthorized(op)
+			return UpdatedBin{}, needsKey(op, c)
 		}
 		c = Caller{} // a key without the right counts as none
 	}
@@ -157,6 +157,14 @@ func (s *Service) UpdateBin(ctx context.Context, c Caller, id string, u BinUpdat
 		cmd.CID, cmd.Receipts = cid, r
 		return cmd
 	})
+}
+
+// needsKey refuses who has no right to a bin: without a key for want of one.
+func needsKey(op string, c Caller) error {
+	if c == (Caller{}) {
+		return unauthenticated(op, codeKeyNeeded)
+	}
+	return notAuthorized(op)
 }
 
 // DeleteBin deletes a bin of the caller's account with its versions, and

@@ -36,18 +36,20 @@ type counts struct {
 
 	wake chan struct{} // there is something to write
 	full chan struct{} // there is so much that it does not wait for its time
-	turn chan struct{} // taken by who flushes; held while waiting for the log, which mu must not be
-	sent *sentCounts   // the command whose outcome is not known; whoever has the turn
+	turn chan struct{} // taken by who flushes, and held while waiting for the log, which mu must not be
+
+	// What was taken to be written and is not yet; whoever has the turn.
+	taken *tally           // waits for its salts; nil: nothing does
+	queue []meta.AddCounts // in this order
+	first sending          // what became of the queue's first so far
 
 	gathered, flushed, dropped atomic.Int64 // views and clicks
 	pastesMade, linksMade      atomic.Int64
 }
 
-// sentCounts is a command on its way.
-type sentCounts struct {
+// sending is a command on its way. It has no id before it is first proposed.
+type sending struct {
 	header  meta.Header
-	command meta.AddCounts
-	counted *tally
 	since   int64 // FSM time when it was first proposed
 	unknown bool  // it may have been carried out
 }
@@ -81,7 +83,7 @@ func (s *Service) CountClick(id string, k Click) {
 }
 
 func (c *counts) view(paste string) {
-	c.count(func(t *tally) bool { return t.addViews(paste, 1) })
+	c.count(func(t *tally) bool { return t.addView(paste) })
 }
 
 // count notes one view or click.
@@ -138,8 +140,10 @@ func (c *counts) run(ctx context.Context) {
 		}
 		// What can't be written now is not tried again before its time, however
 		// much comes in.
-		if !c.flush(ctx) && !c.gather(ctx, nil) {
-			return
+		for !c.flush(ctx) {
+			if !c.gather(ctx, nil) {
+				return
+			}
 		}
 	}
 }
@@ -157,7 +161,7 @@ func (c *counts) gather(ctx context.Context, full <-chan struct{}) bool {
 }
 
 // flush writes down what has gathered when it is called, and reports whether
-// all of it was. What was not stays gathered.
+// all of it was. What was not is kept.
 func (c *counts) flush(ctx context.Context) bool {
 	select {
 	case c.turn <- struct{}{}:
@@ -165,21 +169,20 @@ func (c *counts) flush(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
-	if c.sent != nil && !c.send(ctx) {
+	// What is left of the last time goes first; meanwhile the rest gathers.
+	if !c.drain(ctx) {
 		return false
 	}
-	all := c.take()
-	for !all.empty() {
-		sent, err := c.prepare(ctx, all)
-		if err == nil {
-			c.sent = sent
-		}
-		if err != nil || !c.send(ctx) {
-			c.putBack(all)
-			return false
-		}
+	if c.taken == nil {
+		c.taken = c.take()
 	}
-	return true
+	salts, err := c.salts(ctx, c.taken)
+	if err != nil {
+		c.n.logger.Debug("counts not written", "err", err)
+		return false
+	}
+	c.queue, c.taken = c.taken.command(salts).Split(), nil
+	return c.drain(ctx)
 }
 
 func (c *counts) take() *tally {
@@ -194,20 +197,10 @@ func (c *counts) take() *tally {
 	return all
 }
 
-func (c *counts) putBack(t *tally) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(t.views)+len(t.clicks) > len(c.now.views)+len(c.now.clicks) {
-		c.now, t = t, c.now // the few go to the many
-	}
-	c.dropped.Add(c.now.add(t))
-	ring(c.wake)
-}
-
-// prepare makes the next command of a tally, and takes what it counts out of it.
-func (c *counts) prepare(ctx context.Context, all *tally) (*sentCounts, error) {
+// salts returns what the visitors of each day of a tally are hashed with.
+func (c *counts) salts(ctx context.Context, t *tally) (map[int32][32]byte, error) {
 	salts := map[int32][32]byte{}
-	for at := range all.clicks {
+	for at := range t.clicks {
 		if _, ok := salts[at.day]; ok {
 			continue
 		}
@@ -219,10 +212,7 @@ func (c *counts) prepare(ctx context.Context, all *tally) (*sentCounts, error) {
 			salts[at.day] = salt
 		}
 	}
-	part := all.part()
-	return &sentCounts{
-		header: c.n.proposer.named(meta.Header{}), command: part.command(salts), counted: part, since: c.n.fsm.Now(),
-	}, nil
+	return salts, nil
 }
 
 // salt returns what visitors of a day are hashed with, and makes it when the
@@ -237,39 +227,59 @@ func (c *counts) salt(ctx context.Context, day int32) (salt [32]byte, ok bool, e
 	return made.Salt, err == nil, err
 }
 
-// send proposes the command that waits, and reports whether it is done with:
-// carried out, or given up. One that was certainly not carried out goes back
-// to what has gathered; one of which that is not known stays.
-func (c *counts) send(ctx context.Context) bool {
-	res, err := c.n.proposer.propose(ctx, c.sent.header, c.sent.command)
-	sent := c.sent
-	events := sent.counted.events()
-	switch {
-	case err != nil:
-		sent.unknown = sent.unknown || storage.KindOf(err) == storage.KindUnknown
-		c.n.logger.Debug("counts not written", "err", err)
-		if !sent.unknown {
-			c.sent = nil
-			c.putBack(sent.counted)
-		} else {
-			ring(c.wake)
+// drain writes the queue down, and reports whether all of it was.
+func (c *counts) drain(ctx context.Context) bool {
+	for len(c.queue) > 0 {
+		if !c.send(ctx) {
+			return false
 		}
+		c.queue, c.first = c.queue[1:], sending{}
+	}
+	c.queue = nil
+	return true
+}
+
+// send proposes the first command of the queue, and reports whether it is done
+// with: carried out, or given up.
+func (c *counts) send(ctx context.Context) bool {
+	f := &c.first
+	if f.header.ID == (meta.RequestID{}) {
+		f.header, f.since = c.n.proposer.named(meta.Header{}), c.n.fsm.Now()
+	}
+	events := eventsOf(c.queue[0])
+	res, err := c.n.proposer.propose(ctx, f.header, c.queue[0])
+	switch {
+	case storage.KindOf(err) == storage.KindUnknown || storage.KindOf(err) == storage.KindUnavailable:
+		f.unknown = f.unknown || storage.KindOf(err) == storage.KindUnknown
+		if !f.unknown {
+			*f = sending{} // certainly not carried out: the next try is a new one
+		}
+		c.n.logger.Debug("counts not written", "err", err)
 		return false
+	case err != nil: // it can't be written at all
 	case res.Err == nil:
-		c.sent = nil
 		c.flushed.Add(events)
 		return true
-	case storage.CodeOf(res.Err) == "too_late" && (!sent.unknown || c.n.fsm.Now() < sent.since+outcomeKept.Milliseconds()):
+	case storage.CodeOf(res.Err) == "too_late" && (!f.unknown || c.n.fsm.Now() < f.since+outcomeKept.Milliseconds()):
 		// Had it been carried out, that would still be remembered.
-		c.sent = nil
-		c.putBack(sent.counted)
+		*f = sending{}
 		return false
 	}
-	// Refused, or so old that nobody knows: counted too little rather than twice.
-	c.sent = nil
+	// Refused, or so old that nobody knows: rather too little than twice.
 	c.dropped.Add(events)
-	c.n.logger.Warn("counts dropped", "events", events, "err", res.Err)
+	c.n.logger.Warn("counts dropped", "events", events, "err", err, "refusal", res.Err)
 	return true
+}
+
+// eventsOf is how many views and clicks a command counts.
+func eventsOf(c meta.AddCounts) (n int64) {
+	for _, v := range c.Views {
+		n += v.N
+	}
+	for _, k := range c.Clicks {
+		n += k.N
+	}
+	return n
 }
 
 func (c *counts) metrics() {

@@ -31,6 +31,8 @@ type (
 	Link          = meta.Link
 	LinkDay       = meta.LinkDay
 
+	JSONBinSettings = meta.JSONBinSettings
+	JSONBinPatch    = meta.JSONBinPatch
 	Bin             = meta.Bin
 	UpdatedBin      = meta.BinUpdate
 	ClearedVersions = meta.Cleared

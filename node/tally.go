@@ -17,18 +17,8 @@ const (
 	talliedNamesMax    = 200_000 // referrers, countries and browsers of all links
 	talliedUsesMax     = 100_000 // keys
 
-	namesMax       = 64  // of each kind, of one link and day
-	nameBytesMax   = 253 // the longest host
-	tallyPartBytes = meta.CommandMax - 8<<10
-)
-
-// What entries take in a command, in bytes, at most and without their texts.
-const (
-	viewBytes    = 24
-	useBytes     = 32
-	clickBytes   = 64
-	visitorBytes = 9
-	nameBytes    = 12
+	namesMax     = 64  // of each kind, of one link and day
+	nameBytesMax = 253 // the longest host
 )
 
 // tally is what was counted and is not written down yet.
@@ -46,8 +36,7 @@ type clickDay struct {
 	day  int32 // since 1970, UTC
 }
 
-// clicked is what was counted of a link on a day. There are at least as many
-// clicks as visitors.
+// clicked is what was counted of a link on a day.
 type clicked struct {
 	clicks, last int64
 	visitors     map[string]struct{} // addresses: they leave this node as hashes only
@@ -60,25 +49,12 @@ func newTally() *tally {
 	return &tally{views: map[string]int64{}, clicks: map[clickDay]*clicked{}, uses: map[string]int64{}}
 }
 
-func (t *tally) empty() bool { return len(t.views)+len(t.clicks)+len(t.uses) == 0 }
-
-// events is how many views and clicks there are.
-func (t *tally) events() (n int64) {
-	for _, v := range t.views {
-		n += v
-	}
-	for _, c := range t.clicks {
-		n += c.clicks
-	}
-	return n
-}
-
-// addViews reports whether there was room.
-func (t *tally) addViews(id string, n int64) bool {
+// addView counts one view, and reports whether there was room.
+func (t *tally) addView(id string) bool {
 	if _, known := t.views[id]; !known && len(t.views) >= talliedViewsMax {
 		return false
 	}
-	t.views[id] += n
+	t.views[id]++
 	return true
 }
 
@@ -97,9 +73,9 @@ func (t *tally) addClick(at clickDay, now int64, visitor string, k Click) bool {
 	c.clicks++
 	c.last = max(c.last, now)
 	t.addVisitor(c, visitor)
-	t.addName(&c.referrers, k.Referrer, 1)
-	t.addName(&c.countries, k.Country, 1)
-	t.addName(&c.browsers, k.Browser, 1)
+	t.addName(&c.referrers, k.Referrer)
+	t.addName(&c.countries, k.Country)
+	t.addName(&c.browsers, k.Browser)
 	return true
 }
 
@@ -121,7 +97,7 @@ func (t *tally) addVisitor(c *clicked, visitor string) {
 	t.visitors++
 }
 
-func (t *tally) addName(names *map[string]int64, name string, n int64) {
+func (t *tally) addName(names *map[string]int64, name string) {
 	if name == "" || len(name) > nameBytesMax || !utf8.ValidString(name) {
 		return
 	}
@@ -134,103 +110,7 @@ func (t *tally) addName(names *map[string]int64, name string, n int64) {
 		}
 		t.names++
 	}
-	(*names)[name] += n
-}
-
-// add takes in what another tally has, and returns how many views and clicks
-// there was no room for.
-func (t *tally) add(other *tally) (dropped int64) {
-	for id, n := range other.views {
-		if !t.addViews(id, n) {
-			dropped += n
-		}
-	}
-	for key, at := range other.uses {
-		t.addUse(key, at)
-	}
-	for day, from := range other.clicks {
-		to := t.at(day)
-		if to == nil {
-			dropped += from.clicks
-			continue
-		}
-		to.clicks += from.clicks
-		to.last = max(to.last, from.last)
-		for visitor := range from.visitors {
-			t.addVisitor(to, visitor)
-		}
-		t.addNames(&to.referrers, from.referrers)
-		t.addNames(&to.countries, from.countries)
-		t.addNames(&to.browsers, from.browsers)
-	}
-	return dropped
-}
-
-func (t *tally) addNames(to *map[string]int64, from map[string]int64) {
-	for name, n := range from {
-		t.addName(to, name, n)
-	}
-}
-
-// part takes out as much as fits into one command.
-func (t *tally) part() *tally {
-	p, left := newTally(), tallyPartBytes
-	for day, c := range t.clicks {
-		if len(p.clicks) == meta.CountsMax || left < clickBytes+len(day.link)+c.nameBytes()+visitorBytes {
-			break
-		}
-		left -= clickBytes + len(day.link) + c.nameBytes()
-		piece, rest := c.split(left / visitorBytes)
-		left -= visitorBytes * len(piece.visitors)
-		p.clicks[day] = piece
-		if t.clicks[day] = rest; rest == nil {
-			delete(t.clicks, day)
-		}
-	}
-	for id, n := range t.views {
-		if left -= viewBytes + len(id); len(p.views) == meta.CountsMax || left < 0 {
-			break
-		}
-		p.views[id] = n
-		delete(t.views, id)
-	}
-	for key, at := range t.uses {
-		if left -= useBytes + len(key); len(p.uses) == meta.CountsMax || left < 0 {
-			break
-		}
-		p.uses[key] = at
-		delete(t.uses, key)
-	}
-	return p
-}
-
-func (c *clicked) nameBytes() (n int) {
-	for _, names := range []map[string]int64{c.referrers, c.countries, c.browsers} {
-		for name := range names {
-			n += nameBytes + len(name)
-		}
-	}
-	return n
-}
-
-// split takes out so many visitors, with as many clicks, and all names; what
-// is left is nil when that was all.
-func (c *clicked) split(visitors int) (piece, rest *clicked) {
-	if len(c.visitors) <= visitors {
-		return c, nil
-	}
-	piece = &clicked{
-		clicks: int64(visitors), last: c.last, visitors: make(map[string]struct{}, visitors),
-		referrers: c.referrers, countries: c.countries, browsers: c.browsers,
-	}
-	for v := range c.visitors {
-		if len(piece.visitors) == visitors {
-			break
-		}
-		piece.visitors[v] = struct{}{}
-		delete(c.visitors, v)
-	}
-	return piece, &clicked{clicks: c.clicks - int64(visitors), last: c.last, visitors: c.visitors}
+	(*names)[name]++
 }
 
 // command is the tally as it is written down. Visitors of a day without a salt
