@@ -38,7 +38,6 @@ type (
 	ClearedVersions = meta.Cleared
 	Collection      = meta.Collection
 	SchemaDoc       = meta.SchemaDoc
-	JSONBinSettings = meta.JSONBinSettings
 )
 
 //revive:enable:exported

@@ -12,8 +12,8 @@ func TestRights(t *testing.T) {
 	const sample = "{\n  bins: {\n    read: true,\n    update: false,\n    delete: false,\n    create: true,\n  }\n}\n"
 	for body, want := range map[string]string{
 		sample: "create read",
-		`{"bins":{"read":true,"update":true,"delete":true,"create":true}}`:      "create delete read update",
-		`{"bins":{"read":false,"update":false,"delete":false,"create":false}}`:  "",
+		`{"bins":{"read":true,"update":true,"delete":true,"create":true}}`:       "create delete read update",
+		`{"bins":{"read":false,"update":false,"delete":false,"create":false}}`:   "",
 		`{"\u0062ins":{"read":true,"update":false,"delete":false,create:true},}`: "create read",
 	} {
 		rights, ok := parseRights([]byte(body))
