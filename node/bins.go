@@ -82,6 +82,9 @@ type BinVersion struct {
 	blocked bool
 }
 
+// Size is the length of the record in bytes.
+func (v BinVersion) Size() int64 { return v.cid.Size() }
+
 // CreateBin stores a record and a bin of it, in the caller's account. Codes:
 // collection_not_found, schema_changed.
 func (s *Service) CreateBin(ctx context.Context, c Caller, b NewBin) (Bin, error) {
