@@ -136,19 +136,22 @@ func (c *call) renameCollection() error {
 	return c.reply(changed{l.ID, onlyName{l.Name}})
 }
 
+// uncategorized stands where the id of a collection would, for the bins that
+// are in none.
+const uncategorized = "uncategorized"
+
 func (c *call) listBins() error {
+	if c.params.ByName("id") == uncategorized {
+		if err := c.enter(); err != nil {
+			return err
+		}
+		return c.binsOf("")
+	}
 	l, err := c.enterCollection()
 	if err != nil {
 		return err
 	}
 	return c.binsOf(l.ID)
-}
-
-func (c *call) listUncategorized() error {
-	if err := c.enter(); err != nil {
-		return err
-	}
-	return c.binsOf("")
 }
 
 // pageDigits is how many digits a page number may have.

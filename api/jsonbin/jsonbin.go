@@ -105,8 +105,6 @@ func routes() []route {
 		{put, "/v3/c/:id/schemadoc/remove", masterOnly, (*call).detachSchema},
 		{get, "/v3/c/:id/bins", masterOnly, (*call).listBins},
 		{get, "/v3/c/:id/bins/:last", masterOnly, (*call).listBins},
-		{get, "/v3/c/uncategorized/bins", masterOnly, (*call).listUncategorized},
-		{get, "/v3/c/uncategorized/bins/:last", masterOnly, (*call).listUncategorized},
 		{post, "/v3/s", masterOnly, (*call).createSchemaDoc},
 		{get, "/v3/s/:id", masterOnly, (*call).readSchemaDoc},
 		{put, "/v3/s/:id", masterOnly, (*call).updateSchemaDoc},

@@ -25,12 +25,16 @@ var errPath = errors.New("not a JSONPath that is evaluated here")
 // matches evaluates a path over the text of a record. Each match is there once,
 // however many ways lead to it, in the order of the text and as it is spelled.
 func matches(ctx context.Context, record []byte, path string) ([][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, pathTimeMax)
+	defer cancel()
+	return find(ctx, record, path)
+}
+
+func find(ctx context.Context, record []byte, path string) ([][]byte, error) {
 	steps, err := parsePath(path)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, pathTimeMax)
-	defer cancel()
 	w := &walk{ctx: ctx, text: record}
 	found, err := w.follow([]span{{0, len(record)}}, steps)
 	if err != nil {
@@ -95,7 +99,10 @@ func (w *walk) follow(from []span, steps []step) ([]span, error) {
 				return nil, err
 			}
 		}
-		slices.SortFunc(to, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+		inText := func(a, b span) int { return cmp.Compare(a.start, b.start) }
+		if !slices.IsSortedFunc(to, inText) { // it nearly always is
+			slices.SortFunc(to, inText)
+		}
 		from = slices.Compact(to)
 	}
 	return from, nil

@@ -2,6 +2,7 @@ package jsonbin
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -126,7 +127,7 @@ func TestJSONPathRefuses(t *testing.T) {
 func TestJSONPathBounds(t *testing.T) {
 	t.Parallel()
 	many := "[" + strings.TrimSuffix(strings.Repeat("1,", pathNodesMax), ",") + "]"
-	if values, err := matches(t.Context(), []byte(many), "$[*]"); err != nil || len(values) != pathNodesMax {
+	if values, err := find(t.Context(), []byte(many), "$[*]"); err != nil || len(values) != pathNodesMax {
 		t.Errorf("%d nodes: %d %v", pathNodesMax, len(values), err)
 	}
 	more := strings.TrimSuffix(many, "]") + ",1]"
@@ -135,6 +136,11 @@ func TestJSONPathBounds(t *testing.T) {
 	}
 	if got, err := found(t, more, "$[0]"); err != nil || got != "[1]" {
 		t.Errorf("the first of too many: %s %v", got, err)
+	}
+	late, cancel := context.WithTimeout(t.Context(), -1)
+	defer cancel()
+	if _, err := matches(late, []byte(many), "$..a"); !errors.Is(err, errPath) {
+		t.Errorf("after its time: %v", err)
 	}
 	deep := nested(`[`, fmt.Sprintf("%q", strings.Repeat("x", 1<<20)), `]`, depthMax)
 	start := time.Now()
