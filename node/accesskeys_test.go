@@ -1,8 +1,10 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -134,6 +136,44 @@ func TestAccessKeyLimit(t *testing.T) {
 	}
 }
 
+// openIn opens a lone node in a directory; edit changes how, and may be nil.
+func openIn(t *testing.T, dir, secret string, edit func(*node.Config)) *node.Node {
+	t.Helper()
+	cfg := node.Config{
+		DataDir: dir, Name: "n", Secret: []byte(secret),
+		HTTP: "127.0.0.1:0", RPC: freeAddr(t), Gossip: freeAddr(t), Admin: "127.0.0.1:0",
+		FreeFloorBytes: -1, CacheBytes: 8 << 20, Logger: testLogger(0),
+	}
+	if edit != nil {
+		edit(&cfg)
+	}
+	n, err := node.Open(t.Context(), cfg, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func closeNode(t *testing.T, n *node.Node) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := n.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// rigOf is a rig of one node that is open already.
+func rigOf(t *testing.T, n *node.Node) *binRig {
+	t.Helper()
+	r := &binRig{t: t, nodes: []*node.Node{n}, op: must(n.Service().AuthenticateOperator(t.Context(), n.AdminToken()))(t)}
+	r.account, r.master = r.newAccount("a@example.com")
+	return r
+}
+
 // Keys are listed again after a restart, and while the cluster secret is
 // changed; after the next look of the leader the old secret is not needed.
 func TestSealedKeysOutliveASecret(t *testing.T) {
@@ -144,30 +184,14 @@ func TestSealedKeysOutliveASecret(t *testing.T) {
 	second := "2:" + text
 	start := func(lines ...string) *node.Node {
 		t.Helper()
-		n, err := node.Open(t.Context(), node.Config{
-			DataDir: filepath.Join(dir, "n"), Name: "n", Secret: []byte(strings.Join(lines, "\n")),
-			HTTP: "127.0.0.1:0", RPC: freeAddr(t), Gossip: freeAddr(t), Admin: "127.0.0.1:0",
-			FreeFloorBytes: -1, CacheBytes: 8 << 20, Logger: testLogger(0),
-		}, plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := n.WaitReady(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return n
+		return openIn(t, filepath.Join(dir, "n"), strings.Join(lines, "\n"), nil)
 	}
 	stop := func(n *node.Node) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := n.Close(ctx); err != nil {
-			t.Error(err)
-		}
+		closeNode(t, n)
 	}
 	n := start(first)
-	r := &binRig{t: t, nodes: []*node.Node{n}, op: must(n.Service().AuthenticateOperator(t.Context(), n.AdminToken()))(t)}
-	r.account, r.master = r.newAccount("a@example.com")
+	r := rigOf(t, n)
 	want := []node.AccessKey{must(r.s(0).CreateAccessKey(t.Context(), r.caller(0), "one", []string{node.RightRead}))(t)}
 	stop(n)
 	for _, lines := range [][]string{{first}, {first, second}, {second, first}} {
@@ -201,4 +225,58 @@ func TestSealedKeysOutliveASecret(t *testing.T) {
 	}
 	must(r.s(0).AuthenticateBin(t.Context(), "", want[0].Key))(t)
 	stop(n)
+}
+
+// backupOf is a lone node as what a backup is made of.
+type backupOf struct{ r *binRig }
+
+func (b backupOf) Snapshot(ctx context.Context) (io.ReadCloser, string, error) {
+	s, err := b.r.s(0).Snapshot(ctx, b.r.op)
+	if err != nil {
+		return nil, "", err
+	}
+	defer s.Close()
+	var buf bytes.Buffer
+	return io.NopCloser(&buf), s.Cluster, s.Write(&buf)
+}
+
+func (b backupOf) Blob(ctx context.Context, cid storage.CID) (io.ReadCloser, error) {
+	return b.r.s(0).StoredBlob(ctx, b.r.op, cid)
+}
+
+// A cluster that was restored from a backup has another id: keys that were
+// sealed under the old one are listed, and so are they by a cluster that is
+// restored from that one. Bins have their records.
+func TestSealedKeysOutliveARestore(t *testing.T) {
+	t.Parallel()
+	dir, secret := t.TempDir(), cluster.NewSecret()
+	n := openIn(t, filepath.Join(dir, "0"), secret, nil)
+	r := rigOf(t, n)
+	want := must(r.s(0).CreateAccessKey(t.Context(), r.caller(0), "one", []string{node.RightRead}))(t)
+	record := recordOf(1000, "restored")
+	b := r.bin(0, node.NewBin{Record: record})
+	for _, generation := range []string{"1", "2"} {
+		backup := filepath.Join(dir, "backup"+generation)
+		if _, err := node.CreateBackup(t.Context(), node.BackupOptions{Dir: backup, Source: backupOf{r}}); err != nil {
+			t.Fatal(err)
+		}
+		closeNode(t, n)
+		data := filepath.Join(dir, generation)
+		if _, err := node.RestoreBackup(t.Context(), node.RestoreOptions{Dir: backup, DataDir: data}); err != nil {
+			t.Fatal(err)
+		}
+		n = openIn(t, data, secret, nil)
+		r.nodes[0] = n
+		got := must(r.s(0).AccessKeys(t.Context(), r.caller(0)))(t)
+		if len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(want) {
+			t.Errorf("restored %s: %d keys are listed, not the one that was made", generation, len(got))
+		}
+		if got, _ := r.record(0, b.ID, node.BinLatest); got != string(record) {
+			t.Errorf("restored %s: another record", generation)
+		}
+		if err := n.WaitSealed(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeNode(t, n)
 }
