@@ -67,7 +67,7 @@ func (b Bin) versionHeld(n int64, r versionRecord) held {
 // content returns what version n of a bin holds; nil for one that is to be.
 func (t *tx) content(b Bin, n int64, isNew bool) (*held, error) {
 	if isNew {
-		return nil, nil //nolint:nilnil // there is none, and that is no fault
+		return nil, nil
 	}
 	var r versionRecord
 	if n > 0 {

@@ -110,7 +110,7 @@ const (
 	urlMaxBytes     = 2048
 )
 
-func (s JSONBinSettings) check() error {
+func (s *JSONBinSettings) check() error {
 	return within("SetSettings", []limit{
 		{"jsonbin.access_keys_max", s.AccessKeysMax, 0, AccessKeysMost},
 		{"jsonbin.name_max", s.NameMax, 1, nameMaxMost},
