@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"os"
 
 	"github.com/oschwald/maxminddb-golang/v2"
 
@@ -18,22 +19,19 @@ func (c *countries) open(file string) error {
 	if file == "" {
 		return nil
 	}
-	db, err := maxminddb.Open(file)
+	// Read, and not mapped: a file that is written over while it is mapped
+	// would end the process.
+	b, err := os.ReadFile(file)
+	if err == nil {
+		c.db, err = maxminddb.OpenBytes(b)
+	}
 	if err != nil {
 		return &storage.Error{
 			Op: "node.countries", Kind: storage.KindInvalid, Field: "geoip-file", Err: err,
 			Text: "geoip-file: " + file + " is not a GeoIP database (MMDB) that can be read",
 		}
 	}
-	c.db = db
 	return nil
-}
-
-func (c *countries) close() error {
-	if c.db == nil {
-		return nil
-	}
-	return c.db.Close() //nolint:wrapcheck // the file is in the error
 }
 
 // of returns a country's two letters, or "".

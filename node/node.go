@@ -449,7 +449,7 @@ func (n *Node) close(ctx context.Context) error {
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
-	errs = append(errs, n.listeners.close(), n.service.places.close())
+	errs = append(errs, n.listeners.close())
 	// 9. The lock: from here on another process may have the directory.
 	if n.dir != nil {
 		errs = append(errs, n.dir.close())
