@@ -170,11 +170,17 @@ func (c *counts) flush(ctx context.Context) bool {
 		return false
 	}
 	// What is left of the last time goes first; meanwhile the rest gathers.
-	if !c.drain(ctx) {
+	if !c.drain(ctx) || !c.write(ctx) {
 		return false
 	}
+	c.taken = c.take()
+	return c.write(ctx)
+}
+
+// write writes down what was taken.
+func (c *counts) write(ctx context.Context) bool {
 	if c.taken == nil {
-		c.taken = c.take()
+		return true
 	}
 	salts, err := c.salts(ctx, c.taken)
 	if err != nil {

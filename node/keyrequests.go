@@ -14,9 +14,8 @@ import (
 
 // Tokens of key requests.
 const (
-	tokenBytes  = 32
-	tokenLife   = 24 * time.Hour
-	keyNameNone = "Paste69" // a key's name where none was given
+	tokenBytes = 32
+	tokenLife  = 24 * time.Hour
 )
 
 // How keys are given out without a mail server (the setting keys_mode).
@@ -41,6 +40,12 @@ func (s *Service) RequestKey(ctx context.Context, name, email string) (KeyReques
 	const op = "node.RequestKey"
 	if err := checkEmail(op, email); err != nil {
 		return KeyRequested{}, err
+	}
+	if name != "" {
+		var err error
+		if name, err = cleanText(op, "name", name, keyNameMax); err != nil {
+			return KeyRequested{}, err
+		}
 	}
 	mode := s.Settings().Paste69.KeysMode
 	byMail := s.mails.configured()

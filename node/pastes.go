@@ -107,7 +107,6 @@ func (s *Service) admitPaste(c Caller, p *NewPaste) error {
 	return declaredWithin(op, s.PasteUploadLimit(c), p.ContentLength)
 }
 
-//nolint:revive // the parts of one decision; a struct of them would have no other use
 func (s *Service) commitPaste(ctx context.Context, c Caller, p *NewPaste, content *stored, now, expires int64) (Paste, string, error) {
 	deleteKey := randomText(deleteKeySymbols)
 	cmd := meta.CreatePaste{

@@ -36,7 +36,7 @@ const (
 	RateWrongSecrets
 )
 
-const rateClasses = RateWrongSecrets + 1
+const rateClasses = int(RateWrongSecrets) + 1
 
 // rates holds the token buckets of one node.
 type rates struct {

@@ -27,9 +27,12 @@ type (
 	Settings      = meta.Settings
 	SettingsPatch = meta.SettingsPatch
 	Paste69Patch  = meta.Paste69Patch
-	Paste         = meta.Paste
-	Link          = meta.Link
-	LinkDay       = meta.LinkDay
+
+	Paste69Settings = meta.Paste69Settings
+
+	Paste   = meta.Paste
+	Link    = meta.Link
+	LinkDay = meta.LinkDay
 
 	JSONBinSettings = meta.JSONBinSettings
 	JSONBinPatch    = meta.JSONBinPatch

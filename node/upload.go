@@ -225,8 +225,6 @@ func (s *Service) finish(ctx context.Context, c Caller, u *Upload, head []byte, 
 // commitStored proposes what refers to stored content. Receipts that the ring,
 // the clock or a Condemn has overtaken are refused, and nothing is done then:
 // the command is tried once more, under a new request id and the same Idempotency-Key.
-//
-//nolint:revive // the parts of one step; a struct of them would have no other use
 func commitStored[T any](
 	ctx context.Context, s *Service, c Caller, content *stored, idem *meta.Idempotency, with func([]storage.Receipt) meta.Command,
 ) (T, bool, error) {

@@ -13,11 +13,11 @@ const splitBytes = CommandMax / 2
 func (c AddCounts) Split() []AddCounts {
 	s := &splitter{}
 	for _, v := range c.Views {
-		s.room(len(v.ID), len(s.last.Views))
+		s.room(splitRow+len(v.ID), len(s.last.Views))
 		s.last.Views = append(s.last.Views, v)
 	}
 	for _, u := range c.Uses {
-		s.room(len(u.ID), len(s.last.Uses))
+		s.room(splitRow+len(u.ID), len(s.last.Uses))
 		s.last.Uses = append(s.last.Uses, u)
 	}
 	for _, k := range c.Clicks {
@@ -33,16 +33,20 @@ type splitter struct {
 	size int
 }
 
-const splitRow = 64 // bytes of a row beside its texts, and some more
+// Bytes of one thing counted beside its text, and some more.
+const (
+	splitRow  = 64
+	splitName = 16 // of a name or visitor within a row
+)
 
-// room begins a new command when the last one can't take a text more, or has a full list.
-func (s *splitter) room(text, listed int) (fresh bool) {
-	s.size += splitRow + text
+// room begins a new command when the last one can't take so much more, or has a full list.
+func (s *splitter) room(size, listed int) (fresh bool) {
+	s.size += size
 	if s.size <= splitBytes && listed < CountsMax {
 		return false
 	}
 	s.full = append(s.full, s.last)
-	s.last, s.size = AddCounts{}, splitRow+text
+	s.last, s.size = AddCounts{}, splitRow+size // what goes on has its row again
 	return true
 }
 
@@ -59,10 +63,10 @@ func (s *splitter) clicks(k ClickCount) {
 		s.last.Clicks = append(s.last.Clicks, ClickCount{ID: k.ID, Day: k.Day, N: n, Last: last})
 		return &s.last.Clicks[len(s.last.Clicks)-1]
 	}
-	s.room(len(k.ID), len(s.last.Clicks))
+	s.room(splitRow+len(k.ID), len(s.last.Clicks))
 	p := part(k.N, k.Last)
 	for _, v := range k.Visitors {
-		if s.room(len(v), 0) {
+		if s.room(splitName, 0) {
 			p = part(0, 0)
 		}
 		p.Visitors = append(p.Visitors, v)
@@ -73,7 +77,7 @@ func (s *splitter) clicks(k ClickCount) {
 			if len(name) > nameMax {
 				continue // counted by nobody
 			}
-			if s.room(len(name), 0) {
+			if s.room(splitName+len(name), 0) {
 				p = part(0, 0)
 			}
 			to := [len(nameSorts)]*map[string]int64{&p.Referrers, &p.Countries, &p.Browsers}[i]

@@ -343,34 +343,45 @@ func (m *model) sweepOthers(limit int) (removed int) {
 	return removed
 }
 
+// newer returns one of the last ids that were drawn, and now and then a new one
+// or one that is none.
+func (s *script) newer(sort string, drawn *int, fresh bool) string {
+	if fresh {
+		*drawn++
+		return fmt.Sprintf("%s%d", sort, *drawn-s.pick(2)*s.pick(2))
+	}
+	return fmt.Sprintf("%s%d", sort, *drawn-s.pick(4))
+}
+
 // pasteCommand draws one of the commands of pastes, short links and key requests.
 func (s *script) pasteCommand(account string) Command {
-	paste, link := fmt.Sprintf("paste%d", s.pick(12)), fmt.Sprintf("link%d", s.pick(8))
-	expires := []int64{0, s.w.now - 1, s.w.now + 1000, s.w.now + dayMillis, s.w.now + 20*dayMillis}[s.pick(5)]
-	switch s.pick(12) {
+	paste, link := s.newer("paste", &s.pastes, false), s.newer("link", &s.links, false)
+	expires := []int64{0, s.w.now + 20*dayMillis, s.w.now + 60*dayMillis, s.w.now + dayMillis, s.w.now + 1000, s.w.now - 1}[s.pick(6)]
+	switch s.pick(18) {
 	case 0:
 		return DeletePaste{ID: paste}
 	case 1:
 		return SetPasteExpiry{ID: paste, Expires: expires}
-	case 2, 3:
-		return CreateLink{ID: link, Account: account, Created: s.w.now, Expires: expires}
+	case 2, 3, 12:
+		return CreateLink{ID: s.newer("link", &s.links, true), Account: account, Created: s.w.now, Expires: expires}
 	case 4:
 		return DeleteLink{ID: link}
 	case 5:
 		return SetLinkExpiry{ID: link, Expires: expires}
-	case 6, 7:
+	case 6, 7, 13:
 		return s.counts(paste, link)
 	case 8:
 		return SetSalt{Day: s.day(), Salt: [32]byte{byte(s.pick(3))}}
 	case 9:
+		s.token = byte(s.pick(4))
 		return RequestKey{
-			Email: fmt.Sprintf("%s%d@example.org", []string{"acc", "Acc"}[s.pick(2)], s.pick(4)), Token: [32]byte{byte(s.pick(4))},
-			Expires: s.w.now + []int64{0, dayMillis, 7 * dayMillis, 8 * dayMillis}[s.pick(4)],
+			Email: fmt.Sprintf("%s%d@example.org", []string{"acc", "Acc"}[s.pick(2)], s.pick(4)), Token: [32]byte{s.token},
+			Expires: s.w.now + []int64{7 * dayMillis, dayMillis, 0, 8 * dayMillis}[s.pick(4)],
 		}
 	case 10:
 		return s.redeem()
 	}
-	c := CreatePaste{ID: paste, Account: account, CID: s.cid(), Created: s.w.now, Expires: expires}
+	c := CreatePaste{ID: s.newer("paste", &s.pastes, true), Account: account, CID: s.cid(), Created: s.w.now, Expires: expires}
 	c.Receipts = s.receipts(c.CID)
 	return c
 }
@@ -393,7 +404,7 @@ func (s *script) counts(paste, link string) AddCounts {
 // redeem is a token with the account that the address will make it.
 func (s *script) redeem() RedeemToken {
 	n := s.pick(3) + 3
-	c := RedeemToken{Token: [32]byte{byte(s.pick(4))}, Account: "acc0", KeyID: fmt.Sprintf("key%d", n), KeyHash: [32]byte{byte(n)}, API: "paste69"}
+	c := RedeemToken{Token: [32]byte{s.token}, Account: "acc0", KeyID: fmt.Sprintf("key%d", n), KeyHash: [32]byte{byte(n)}, API: "paste69"}
 	if r, found, err := s.w.f.PendingKey(c.Token, s.w.f.Now()); err == nil && found {
 		c.Account = strings.ToLower(r.Email[:4])
 	}

@@ -185,7 +185,7 @@ const (
 	fetchDenyMax   = 1000
 )
 
-func (s Paste69Settings) check() error {
+func (s *Paste69Settings) check() error {
 	const op = "SetSettings"
 	limits := []limit{
 		{"paste69.max_upload", s.MaxUpload, 1, storage.ContentMax},
@@ -221,7 +221,7 @@ func (s Paste69Settings) check() error {
 	return nil
 }
 
-func (r Paste69Rates) limits() []limit {
+func (r *Paste69Rates) limits() []limit {
 	all := []limit{
 		{"paste69.rates.key_requests_per_hour", r.KeyRequestsPerHour, 0, rateMax},
 		{"paste69.rates.key_requests_per_day_email", r.KeyRequestsPerDayEmail, 0, rateMax},

@@ -10,7 +10,8 @@ import (
 func TestPaste69Settings(t *testing.T) {
 	t.Parallel()
 	w := newCluster(t)
-	if err := DefaultPaste69().check(); err != nil {
+	defaults := DefaultPaste69()
+	if err := defaults.check(); err != nil {
 		t.Error(err)
 	}
 	n := func(v int64) *int64 { return &v }
