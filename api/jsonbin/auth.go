@@ -105,8 +105,8 @@ func (c *call) foreign() error {
 	return c.worded(&storage.Error{Op: "jsonbin.foreign", Kind: storage.KindUnauthenticated, Code: code})
 }
 
-// admit counts a request with a good key.
-func (c *call) admit() error { return c.s.AdmitBins(c.r.Context(), c.caller) }
+// admit counts a request with a good key. It may turn out to be good no more.
+func (c *call) admit() error { return c.worded(c.s.AdmitBins(c.r.Context(), c.caller)) }
 
 func (c *call) needRight(right string) error {
 	if c.caller.CanBins(right) {

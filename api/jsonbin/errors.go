@@ -29,6 +29,7 @@ func (d *Dialect) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 	status, message := d.describe(err)
 	body := errorBody{Message: message}
 	h := w.Header()
+	h.Del("Allow") // an unknown verb is an unknown route
 	e, _ := errors.AsType[*storage.Error](err)
 	switch status {
 	case http.StatusBadRequest:

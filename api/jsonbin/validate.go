@@ -17,7 +17,7 @@ import (
 
 // Bounds of one validation. A schema of a few lines can ask for work without end.
 const (
-	validateTimeMax  = 5 * time.Second
+	validateTimeMax  = 10 * time.Second
 	validateDepthMax = 10_000
 )
 

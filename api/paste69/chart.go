@@ -4,62 +4,56 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 )
 
-// Charts are drawn as SVG in the page: no script, and no style but classes,
-// which the policy of the page asks for and which give them the colours of the
-// reader's scheme. All coordinates are of a canvas that scales with the page.
+// Charts are an SVG between two rows of words, in the page: no script, and no
+// style but classes, which the policy of the page asks for and which give them
+// the colours of the reader's scheme. The drawing stretches with the page, the
+// words keep their size; so strokes and dots are of kinds that do not stretch.
 const (
-	chartWidth, chartHeight = 460.0, 280.0
-	chartLeft, chartRight   = 44.0, 12.0
-	chartTop, chartBottom   = 18.0, 46.0
-	barsMax                 = 92 // more days than these are drawn several to a bar
+	chartSide = 1000.0 // of the canvas, whatever the page makes of it
+	barsMax   = 92     // more days than these are drawn several to a bar
 )
 
-// canvas maps values to the drawing area and collects the drawing.
+// canvas maps values to the drawing and collects it.
 type canvas struct {
 	strings.Builder
 	xMax, yMax float64
 }
 
-func (c *canvas) x(v float64) float64 {
-	return chartLeft + v/c.xMax*(chartWidth-chartLeft-chartRight)
-}
+func (c *canvas) x(v float64) float64 { return v / c.xMax * chartSide }
+func (c *canvas) y(v float64) float64 { return chartSide - v/c.yMax*chartSide }
 
-func (c *canvas) y(v float64) float64 {
-	return chartHeight - chartBottom - v/c.yMax*(chartHeight-chartTop-chartBottom)
-}
-
-// begin opens the picture. Title and description are what a screen reader says.
-func (c *canvas) begin(name, title, description string) {
-	fmt.Fprintf(c, `<svg class="chart" viewBox="0 0 %g %g" role="img" aria-labelledby="%s-title %s-desc">`, chartWidth, chartHeight, name, name)
+// begin opens the figure. Title and description are what a screen reader says
+// in place of the drawing.
+func (c *canvas) begin(name, unit, title, description string, scale []float64) {
+	fmt.Fprintf(c, `<figure class="plot"><div class="unit" aria-hidden="true">%s</div><div class="y" aria-hidden="true">`, unit)
+	for _, v := range slices.Backward(scale) {
+		fmt.Fprintf(c, "<span>%s</span>", countWords(int64(v)))
+	}
+	fmt.Fprintf(c, `</div><svg viewBox="0 0 %g %g" preserveAspectRatio="none" role="img" aria-labelledby="%s-title %s-desc">`,
+		chartSide, chartSide, name, name)
 	fmt.Fprintf(c, `<title id="%s-title">%s</title>`, name, template.HTMLEscapeString(title))
 	fmt.Fprintf(c, `<desc id="%s-desc">%s</desc>`, name, template.HTMLEscapeString(description))
-}
-
-func (c *canvas) text(x, y float64, class, words string) {
-	fmt.Fprintf(c, `<text class="%s" x="%.1f" y="%.1f">%s</text>`, class, x, y, template.HTMLEscapeString(words))
-}
-
-func (c *canvas) line(class string, x1, y1, x2, y2 float64) {
-	fmt.Fprintf(c, `<line class="%s" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, class, x1, y1, x2, y2)
-}
-
-// grid draws the values of the vertical axis, each with a line across.
-func (c *canvas) grid(ticks []float64) {
-	for _, v := range ticks {
+	for _, v := range scale {
 		class := "grid"
 		if v == 0 {
 			class = "axis"
 		}
-		c.line(class, chartLeft, c.y(v), chartWidth-chartRight, c.y(v))
-		c.text(chartLeft-8, c.y(v)+4, "tick end", countWords(int64(v)))
+		fmt.Fprintf(c, `<path class="%s" d="M0 %.1fH%g"/>`, class, c.y(v), chartSide)
 	}
 }
 
-func (c *canvas) end() template.HTML {
-	c.WriteString("</svg>")
+// end closes it. The words below stand at equal distances, the first and the
+// last at the edges.
+func (c *canvas) end(class string, below []string, caption string) template.HTML {
+	fmt.Fprintf(c, `</svg><div class="x %s" aria-hidden="true">`, class)
+	for _, words := range below {
+		fmt.Fprintf(c, "<span>%s</span>", template.HTMLEscapeString(words))
+	}
+	c.WriteString("</div>" + caption + "</figure>")
 	return template.HTML(c.String()) //nolint:gosec // numbers and escaped words only
 }
 
@@ -94,48 +88,36 @@ func (r retention) days(withKey bool, size float64) float64 {
 }
 
 // retentionChart draws how many days a paste stays over its size, with and
-// without a key.
+// without a key, a quarter beyond the size from which it makes no difference.
 func retentionChart(r retention) template.HTML {
-	reference := float64(max(1, r.Reference))
 	scale := ticks(float64(max(r.KeyMaxDays, r.AnonymousMaxDays, r.KeyMinDays, r.AnonymousMinDays)), 4)
+	reference := float64(max(1, r.Reference))
 	c := &canvas{xMax: reference * 1.25, yMax: scale[len(scale)-1]}
-	c.begin("retention", "How long a paste stays, by its size", fmt.Sprintf(
+	c.begin("retention", "days", "How long a paste stays, by its size", fmt.Sprintf(
 		"With an API key from %d days for the smallest down to %d days from %s on; without one from %d down to %d days.",
-		r.KeyMaxDays, r.KeyMinDays, sizeWords(r.Reference), r.AnonymousMaxDays, r.AnonymousMinDays))
-	c.grid(scale)
-	for i := range 6 {
-		v := reference * float64(i) / 4
-		c.line("axis", c.x(v), c.y(0), c.x(v), c.y(0)+4)
-		label := "0"
-		if i > 0 {
-			label = sizeWords(int64(v))
-		}
-		c.text(c.x(v), c.y(0)+18, map[bool]string{true: "tick end", false: "tick middle"}[i == 5], label)
-	}
-	c.text(chartLeft-36, chartTop-6, "label", "days")
-	c.text((chartLeft+chartWidth-chartRight)/2, chartHeight-6, "label middle", "size of the paste")
+		r.KeyMaxDays, r.KeyMinDays, sizeWords(r.Reference), r.AnonymousMaxDays, r.AnonymousMinDays), scale)
 	c.curve(r, false)
 	c.curve(r, true)
-	return c.end()
+	below := []string{"0"}
+	for i := range int64(4) {
+		below = append(below, sizeWords(r.Reference*(i+1)/4))
+	}
+	return c.end("even", append(below, ""), fmt.Sprintf(
+		`<figcaption class="legend"><span class="keyed">with a key: %d to %d days</span> <span class="anonymous">without: %d to %d days</span></figcaption>`,
+		r.KeyMaxDays, r.KeyMinDays, r.AnonymousMaxDays, r.AnonymousMinDays))
 }
 
 func (c *canvas) curve(r retention, withKey bool) {
-	class, words, low, high := "anonymous", "without a key", r.AnonymousMinDays, r.AnonymousMaxDays
+	class := "anonymous"
 	if withKey {
-		class, words, low, high = "keyed", "with a key", r.KeyMinDays, r.KeyMaxDays
+		class = "keyed"
 	}
-	reference := float64(max(1, r.Reference))
-	var points []string
-	for _, size := range []float64{0, reference, c.xMax} {
-		points = append(points, fmt.Sprintf("%.1f,%.1f", c.x(size), c.y(r.days(withKey, size))))
-	}
-	path := strings.Join(points, " ")
-	fmt.Fprintf(c, `<polygon class="area %s" points="%s %.1f,%.1f %.1f,%.1f"/>`, class, path, c.x(c.xMax), c.y(0), c.x(0), c.y(0))
-	fmt.Fprintf(c, `<polyline class="curve %s" points="%s"/>`, class, path)
-	fmt.Fprintf(c, `<circle class="point %s" cx="%.1f" cy="%.1f" r="3.5"/>`, class, c.x(0), c.y(float64(high)))
-	fmt.Fprintf(c, `<circle class="point %s" cx="%.1f" cy="%.1f" r="3.5"/>`, class, c.x(reference), c.y(float64(low)))
-	at := reference * 0.16
-	c.text(c.x(at)+8, c.y(r.days(withKey, at))-8, "name "+class, fmt.Sprintf("%s: %d to %d days", words, high, low))
+	at := func(size float64) string { return fmt.Sprintf("%.1f %.1f", c.x(size), c.y(r.days(withKey, size))) }
+	corner := float64(max(1, r.Reference))
+	path := "M" + at(0) + "L" + at(corner) + "L" + at(c.xMax)
+	fmt.Fprintf(c, `<path class="area %s" d="%sV%gH0Z"/>`, class, path, chartSide)
+	fmt.Fprintf(c, `<path class="curve %s" d="%s"/>`, class, path)
+	fmt.Fprintf(c, `<path class="point %s" d="M%sh0M%sh0"/>`, class, at(0), at(corner))
 }
 
 // bar is one or more days of clicks.
@@ -173,27 +155,22 @@ func clicksChart(page linkStatsPage) template.HTML {
 	}
 	scale := ticks(float64(most), 4)
 	c := &canvas{xMax: float64(max(1, len(all))), yMax: scale[len(scale)-1]}
-	c.begin("clicks", "Clicks by day", fmt.Sprintf("%s from %s to %s.",
-		plural(page.Views, "click", "clicks"), dayText(page.From), dayText(page.To)))
-	c.grid(scale)
-	gap := 0.28
+	c.begin("clicks", "clicks", "Clicks by day", fmt.Sprintf("%s from %s to %s.",
+		plural(page.Views, "click", "clicks"), dayText(page.From), dayText(page.To)), scale)
+	gap := 0.3
 	if len(all) > 45 {
-		gap = 0.12
+		gap = 0.15
 	}
 	for i, b := range all {
 		days := dayText(b.from)
 		if b.to > b.from {
 			days += " to " + dayText(b.to)
 		}
-		left, right := c.x(float64(i)+gap/2), c.x(float64(i)+1-gap/2)
+		left := float64(i)
 		fmt.Fprintf(c, `<g class="day"><title>%s: %s</title>`, days, plural(b.clicks, "click", "clicks"))
-		fmt.Fprintf(c, `<rect class="hit" x="%.2f" y="%.1f" width="%.2f" height="%.1f"/>`,
-			c.x(float64(i)), chartTop, c.x(1)-c.x(0), c.y(0)-chartTop)
-		fmt.Fprintf(c, `<rect x="%.2f" y="%.1f" width="%.2f" height="%.1f" rx="1.5"/></g>`,
-			left, c.y(float64(b.clicks)), right-left, c.y(0)-c.y(float64(b.clicks)))
+		fmt.Fprintf(c, `<path class="hit" d="M%.2f 0H%.2fV%gH%.2fZ"/>`, c.x(left), c.x(left+1), chartSide, c.x(left))
+		fmt.Fprintf(c, `<path d="M%.2f %gV%.1fH%.2fV%gZ"/></g>`,
+			c.x(left+gap/2), chartSide, c.y(float64(b.clicks)), c.x(left+1-gap/2), chartSide)
 	}
-	c.text(chartLeft, c.y(0)+18, "tick", dayText(page.From))
-	c.text(chartWidth-chartRight, c.y(0)+18, "tick end", dayText(page.To))
-	c.text(chartLeft-36, chartTop-6, "label", "clicks")
-	return c.end()
+	return c.end("ends", []string{dayText(page.From), dayText(page.To)}, "")
 }

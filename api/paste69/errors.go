@@ -40,7 +40,7 @@ var standing = map[storage.Kind]string{
 	storage.KindUnauthenticated: "Invalid API key",
 	storage.KindForbidden:       "Not authorized",
 	storage.KindNotFound:        "Not found",
-	storage.KindConflict:        "Conflict",
+	storage.KindConflict:        "The service is temporarily unavailable, please try again later",
 	storage.KindPrecondition:    "Precondition Failed",
 	storage.KindTooLarge:        "Request Entity Too Large",
 	storage.KindRange:           "Requested Range Not Satisfiable",
@@ -108,8 +108,8 @@ func explain(err error) (status int, message string) {
 	switch {
 	case !ok || status == http.StatusInternalServerError:
 		return http.StatusInternalServerError, "Internal Server Error"
-	case e.Kind == storage.KindFull:
-		status = http.StatusServiceUnavailable // the contract has no 507
+	case e.Kind == storage.KindFull, e.Kind == storage.KindConflict:
+		status = http.StatusServiceUnavailable // the contract has neither 507 nor 409: another try may do
 	}
 	if e.Code == "expiry_too_long" {
 		hours, _ := e.Details["max_hours"].(int64)

@@ -2,6 +2,7 @@ package paste69
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
@@ -215,28 +216,34 @@ func lower(s string) string {
 // or RFC 3339 with any offset, rounded up to a whole second.
 func parseExpiresAt(text string, now time.Time) (node.Expiry, error) {
 	at, err := parseMoment(text)
+	if err == nil && at.Year() > yearMax {
+		err = errors.New("beyond the year 9999")
+	}
 	if err != nil {
 		return node.Expiry{}, badExpiry(err)
 	}
-	seconds := at.Unix()
-	if at.Nanosecond() > 0 {
-		seconds++
-	}
-	if time.Unix(seconds, 0).UTC().Year() > yearMax {
-		return node.Expiry{}, badExpiry(errors.New("beyond the year 9999"))
-	}
-	if !time.Unix(seconds, 0).After(now) {
+	if !at.After(now) {
 		return node.Expiry{}, invalid("expiry_not_future", textPast, nil)
 	}
-	return node.Expiry{At: seconds}, nil
+	return node.Expiry{At: at.Unix()}, nil
 }
 
+// moment is RFC 3339; time.Parse takes more. The fraction is apart: it may be
+// finer than a time.Time.
+var moment = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})$`)
+
+// parseMoment returns a whole second in UTC.
 func parseMoment(text string) (time.Time, error) {
 	if len(text) == len(time.DateOnly) {
 		return time.Parse(time.DateOnly, text)
 	}
-	var at time.Time
-	// UnmarshalText is strict where Parse is not. The letters may be small (RFC 3339, 5.6).
-	err := at.UnmarshalText([]byte(strings.ToUpper(text)))
+	m := moment.FindStringSubmatch(strings.ToUpper(text)) // its letters may be small (5.6)
+	if m == nil {
+		return time.Time{}, errors.New("not RFC 3339")
+	}
+	at, err := time.Parse(time.RFC3339, m[1]+m[3])
+	if strings.Trim(m[2], "0") != "" {
+		at = at.Add(time.Second)
+	}
 	return at.UTC(), err
 }

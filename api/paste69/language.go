@@ -1,6 +1,7 @@
 package paste69
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,25 @@ const languageHeadBytes = 16 << 10
 var guessed = []string{
 	"C", "C++", "C#", "CSS", "Diff", "Dockerfile", "Go", "HTML", "INI", "Java", "JavaScript", "JSON", "Kotlin",
 	"Lua", "Makefile", "PHP", "Perl", "Python", "Ruby", "Rust", "SQL", "Shell", "Swift", "TOML", "TypeScript", "YAML",
+}
+
+// tells are forms that one language has and hardly any other, the first that
+// fits wins. They are surer than the classifier, above all on few lines.
+var tells = []struct {
+	form     *regexp.Regexp
+	language string
+}{
+	{regexp.MustCompile(`^<\?php`), "PHP"},
+	{regexp.MustCompile(`(?i)^<!doctype html|^<html`), "HTML"},
+	{regexp.MustCompile(`(?m)^diff --git |^--- .*\n\+\+\+ .*\n@@ `), "Diff"},
+	{regexp.MustCompile(`(?m)^package \w+$`), "Go"},
+	{regexp.MustCompile(`(?m)^package [\w.]+;$`), "Java"},
+	{regexp.MustCompile(`(?m)^#include [<"]`), "C++"},
+	{regexp.MustCompile(`(?m)^(?:pub )?fn \w+.*[{>]|^use \w+::`), "Rust"},
+	{regexp.MustCompile(`(?m)^(?:async )?def \w+\(.*\).*:$|^from [\w.]+ import `), "Python"},
+	{regexp.MustCompile(`(?m)^(?:export |import .* from ['"])|^(?:const|let) \w+ = |=> \{$`), "JavaScript"},
+	{regexp.MustCompile(`(?i)^\s*(?:select\s[^;]*\sfrom|create table|insert into|update \w+ set)\s`), "SQL"},
+	{regexp.MustCompile(`^\s*[\[{]\s*(?:"(?:[^"\\]|\\.)*"\s*:|\{\s*")`), "JSON"},
 }
 
 // lexerOf chooses the lexer of a text: by name and extension, else by type,
@@ -87,6 +107,11 @@ func byContent(head []byte) chroma.Lexer {
 	for _, strategy := range []enry.Strategy{enry.GetLanguagesByShebang, enry.GetLanguagesByModeline, enry.GetLanguagesByXML} {
 		if lexer := known(strategy("", head, nil)); lexer != nil {
 			return lexer
+		}
+	}
+	for _, tell := range tells {
+		if tell.form.Match(head) {
+			return known([]string{tell.language})
 		}
 	}
 	if !looksLikeCode(string(head)) {

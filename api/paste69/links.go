@@ -1,11 +1,9 @@
 package paste69
 
 import (
+	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
-	"time"
 
 	"ringbin/api/web"
 	"ringbin/node"
@@ -81,7 +79,7 @@ func asciiURL(target string) string {
 		if ch := target[i]; ch > ' ' && ch < 0x7f {
 			b.WriteByte(ch)
 		} else {
-			b.WriteString(url.QueryEscape(string(ch)))
+			fmt.Fprintf(&b, "%%%02X", ch)
 		}
 	}
 	return b.String()
@@ -123,69 +121,4 @@ func putListed(u *union, l node.Link) {
 	putLinkRest(u, l)
 	u.link("stats_url", "/u/"+l.ID+"/stats")
 	u.link("delete_url", deletePath(l.ID, ""))
-}
-
-// topMax is how many names a list of clicks has.
-const topMax = 10
-
-func (c *call) linkStats() error {
-	from, to, err := parseDayRange(c.r.URL.Query(), c.now())
-	if err != nil {
-		return err
-	}
-	stats, err := c.service().LinkStats(c.r.Context(), c.caller, c.params.ByName("id"), from, to)
-	if err := c.named(err, noLink); err != nil {
-		return err
-	}
-	type day struct {
-		Date  string `json:"date"`
-		Value int64  `json:"value"`
-	}
-	days := []day{}
-	var views, visitors int64
-	for _, d := range stats.Days {
-		days = append(days, day{dayTime(d.Day).Format(time.RFC3339), d.Clicks})
-		views += d.Clicks
-		visitors += d.Visitors
-	}
-	u := c.union()
-	putLink(u, stats.Link, "")
-	u.put("start_date", dayTime(from).Format(time.DateOnly))
-	u.put("end_date", dayTime(to).Format(time.DateOnly))
-	u.put("total_views", views)
-	u.put("unique_views", visitors)
-	u.put("views_by_day", days)
-	u.put("top_referrers", top(stats.Days, func(d node.LinkDay) map[string]int64 { return d.Referrers }))
-	u.put("top_countries", top(stats.Days, func(d node.LinkDay) map[string]int64 { return d.Countries }))
-	u.put("top_browsers", top(stats.Days, func(d node.LinkDay) map[string]int64 { return d.Browsers }))
-	return c.send(u, "")
-}
-
-func dayTime(day int32) time.Time { return time.Unix(int64(day)*24*60*60, 0).UTC() }
-
-// top adds up what was counted by name and keeps the most, first the most.
-func top(days []node.LinkDay, counts func(node.LinkDay) map[string]int64) object {
-	sums := map[string]int64{}
-	for _, d := range days {
-		for name, n := range counts(d) {
-			if name != "" {
-				sums[name] += n
-			}
-		}
-	}
-	list := make([]tally, 0, len(sums))
-	for name, n := range sums {
-		list = append(list, tally{name, n})
-	}
-	slices.SortFunc(list, func(a, b tally) int {
-		if a.Count != b.Count {
-			return int(min(max(b.Count-a.Count, -1), 1))
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	out := object{}
-	for _, t := range list[:min(len(list), topMax)] {
-		out = append(out, member{t.Name, t.Count})
-	}
-	return out
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/renderer"
 	"github.com/yuin/goldmark/renderer/html"
-	"github.com/yuin/goldmark/text"
+	mdtext "github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
 )
 
@@ -28,9 +28,18 @@ import (
 // are never ids of the page around it.
 const headingPrefix = "md-"
 
-// nestingMax bounds how deep a document nests blocks: a renderer goes down one
-// call for each level, and a line of a million ">" is cheap to send.
-const nestingMax = 64
+// What one document may cost. The parser can't be stopped, and it takes more than
+// linear time over the marks of one paragraph, goes down one call for each level
+// of nesting, and fills every row of a table up to the width of its head: a few
+// kilobytes can keep it busy for minutes. Documents that people write are far
+// below; what is above is shown as source.
+const (
+	nestingMax    = 64     // blocks that one line opens
+	marksMax      = 4_096  // in one paragraph
+	cellsMax      = 30_000 // of all tables
+	referencesMax = 2_000  // link targets by name
+	colouredMax   = 20_000 // tokens of all code; code beyond is plain
+)
 
 // markdown renders Markdown as GitHub does. Everything the renderer made goes
 // through the sanitiser, which alone decides what reaches a page: documents may
@@ -83,12 +92,12 @@ func tokenClasses() *regexp.Regexp {
 }
 
 // render returns the document as HTML that is safe to stand in a page; false
-// when there is no time for it now, or it nests too deep.
+// when there is no time for it now, or it costs too much.
 func (m *markdown) render(ctx context.Context, source string) (prose template.HTML, rendered bool) {
-	if nesting(source) > nestingMax {
-		return "", false
-	}
 	m.code.within(ctx, func(ctx context.Context) {
+		if !affordable(source) {
+			return
+		}
 		var dirty bytes.Buffer
 		err := converter(ctx).Convert([]byte(source), &dirty, parser.WithContext(parser.NewContext(parser.WithIDs(headings{}))))
 		if err == nil {
@@ -97,6 +106,12 @@ func (m *markdown) render(ctx context.Context, source string) (prose template.HT
 		}
 	})
 	return prose, rendered
+}
+
+// affordable tells whether a document is within the bounds of its cost.
+func affordable(source string) bool {
+	return strings.Count(source, "]:") <= referencesMax && nesting(source) <= nestingMax &&
+		cells(source) <= cellsMax && marks([]byte(source)) <= marksMax
 }
 
 // marker is what opens a quote or a list item at the begin of a line.
@@ -117,6 +132,48 @@ func nesting(source string) int {
 	return deepest
 }
 
+// cells bounds the cells of all tables from above: a table has no empty line,
+// and no more columns than its widest line has bars.
+func cells(source string) int {
+	all, lines, bars := 0, 0, 0
+	for line := range strings.Lines(source) {
+		if strings.TrimSpace(line) == "" {
+			lines, bars = 0, 0
+			continue
+		}
+		all -= lines * bars
+		lines++
+		bars = max(bars, strings.Count(line, "|"))
+		all += lines * bars
+	}
+	return all
+}
+
+// marks is how many marks of inline Markdown the worst paragraph has. Blocks
+// alone are parsed to find out: that takes linear time.
+func marks(source []byte) int {
+	blockParser := parser.NewParser(parser.WithBlockParsers(parser.DefaultBlockParsers()...), parser.WithParagraphTransformers(
+		util.Prioritized(parser.LinkReferenceParagraphTransformer, 100),
+		util.Prioritized(extension.NewTableParagraphTransformer(), 200)))
+	most := 0
+	_ = ast.Walk(blockParser.Parse(mdtext.NewReader(source)), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		if !entering || n.Type() == ast.TypeInline || n.IsRaw() {
+			return ast.WalkContinue, nil
+		}
+		count := 0
+		for _, segment := range n.Lines().Sliced(0, n.Lines().Len()) {
+			for _, c := range segment.Value(source) {
+				if strings.IndexByte("*_~[]()<>!\"'`&\\:@", c) >= 0 {
+					count++
+				}
+			}
+		}
+		most = max(most, count)
+		return ast.WalkContinue, nil
+	})
+	return most
+}
+
 func converter(ctx context.Context) goldmark.Markdown {
 	return goldmark.New(
 		goldmark.WithExtensions(extension.Linkify, extension.Strikethrough, extension.TaskList,
@@ -124,7 +181,7 @@ func converter(ctx context.Context) goldmark.Markdown {
 		goldmark.WithParserOptions(parser.WithAutoHeadingID(),
 			parser.WithASTTransformers(util.Prioritized(fragments{}, 100))),
 		goldmark.WithRendererOptions(html.WithUnsafe(), // the sanitiser comes after
-			renderer.WithNodeRenderers(util.Prioritized(&blocks{ctx}, 100))),
+			renderer.WithNodeRenderers(util.Prioritized(&blocks{ctx, colouredMax}, 100))),
 	)
 }
 
@@ -168,7 +225,7 @@ func slugOf(words string) string {
 type fragments struct{}
 
 // Transform walks the document once.
-func (fragments) Transform(document *ast.Document, _ text.Reader, _ parser.Context) {
+func (fragments) Transform(document *ast.Document, _ mdtext.Reader, _ parser.Context) {
 	_ = ast.Walk(document, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // the walker returns no error
 		link, isLink := n.(*ast.Link)
 		if fragment, found := bytes.CutPrefix(destination(link, isLink), []byte("#")); found && entering {
@@ -186,7 +243,10 @@ func destination(link *ast.Link, isLink bool) []byte {
 }
 
 // blocks renders code with its colours, and images as links to them.
-type blocks struct{ ctx context.Context } //nolint:containedctx // lives for one document
+type blocks struct {
+	ctx  context.Context //nolint:containedctx // lives for one document
+	left int             // tokens that may still be coloured
+}
 
 // RegisterFuncs takes over the nodes.
 func (b *blocks) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
@@ -204,19 +264,21 @@ func (b *blocks) fenced(w util.BufWriter, source []byte, n ast.Node, entering bo
 	if block, isFenced := n.(*ast.FencedCodeBlock); isFenced {
 		language = string(block.Language(source))
 	}
-	fmt.Fprintf(w, `<pre class="code"><code>%s</code></pre>`, colours(b.ctx, language, code))
+	fmt.Fprintf(w, `<pre class="code"><code>%s</code></pre>`, rows(b.colours(language, code), false))
 	return ast.WalkContinue, nil
 }
 
-func colours(ctx context.Context, language, code string) template.HTML {
-	if language != "" {
-		if lexer := lexers.Get(language); lexer != nil {
-			if tokens := lex(ctx, lexer, code); tokens != nil {
-				return rows(tokens, false)
-			}
-		}
+func (b *blocks) colours(language, code string) []chroma.Token {
+	if language == "" || b.left <= 0 {
+		return plainTokens(code)
 	}
-	return rows(plainTokens(code), false)
+	lexer := lexers.Get(language)
+	if lexer == nil {
+		return plainTokens(code)
+	}
+	tokens := lex(b.ctx, lexer, code, b.left)
+	b.left -= len(tokens)
+	return tokens
 }
 
 func (b *blocks) image(w util.BufWriter, _ []byte, n ast.Node, entering bool) (ast.WalkStatus, error) {

@@ -38,7 +38,7 @@ func New(s *node.Service, others []web.Route) *Dialect {
 	if err != nil {
 		panic(err) // the templates are part of the program
 	}
-	d := &Dialect{s: s, pages: pages, htmlForm: map[string]bool{}, reserved: map[string]bool{}}
+	d := &Dialect{s: s, pages: pages, htmlForm: map[string]bool{}}
 	d.spool = newSpooler(filepath.Join(s.Config().DataDir, spoolDir))
 	d.fetcher = NewFetcher(FetchOptions{Rules: d.fetchRules})
 	d.router = web.NewRouter(node.APIPaste69, d.WriteError, d.preflight)
@@ -46,12 +46,19 @@ func New(s *node.Service, others []web.Route) *Dialect {
 	for _, rt := range routes() {
 		d.handle(rt)
 	}
-	for _, rt := range append(d.router.Routes(), others...) {
+	d.reserved = firstSegments(append(d.router.Routes(), others...))
+	return d
+}
+
+// firstSegments are the words that paths begin with, up to a dot.
+func firstSegments(routes []web.Route) map[string]bool {
+	words := map[string]bool{}
+	for _, rt := range routes {
 		first, _, _ := strings.Cut(strings.TrimPrefix(rt.Pattern, "/"), "/")
 		first, _, _ = strings.Cut(first, ".")
-		d.reserved[first] = true
+		words[first] = true
 	}
-	return d
+	return words
 }
 
 // spoolDir is where bodies wait below the node's directory until it is known

@@ -11,6 +11,7 @@ import (
 
 	"ringbin/api/paste69"
 	"ringbin/node"
+	"ringbin/storage"
 	"ringbin/testcluster/dialogue"
 )
 
@@ -56,8 +57,13 @@ var dialect = &dialogue.Dialect{
 	Note:      message,
 }
 
-// isForeign is for what the operator does.
-func isForeign(q dialogue.Request) bool { return strings.HasPrefix(q.Target, "/api/") }
+// isForeign is for what is HashBin's: the operator's endpoints, and content by its CID.
+func isForeign(q dialogue.Request) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(q.Target, "/"), "/")
+	name, _, _ := strings.Cut(first, ".")
+	_, err := storage.ParseCID(name)
+	return first == "api" || err == nil
+}
 
 // message is what an error says, "" for anything else.
 func message(a dialogue.Answer) string {

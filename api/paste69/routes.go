@@ -62,7 +62,7 @@ func mainRoutes() []route {
 		{method: post, pattern: "/u", who: keyOnly, rate: writes, do: (*call).shorten},
 		{method: get, pattern: "/u/list", who: keyOnly, rate: reads, do: (*call).listLinks},
 		{method: get, pattern: "/u/:id", who: reader, rate: reads, do: (*call).follow, html: true},
-		{method: get, pattern: "/u/:id/stats", who: keyOnly, rate: reads, do: (*call).linkStats},
+		{method: get, pattern: "/u/:id/stats", who: keyOnly, rate: reads, do: (*call).linkStats, html: true},
 		{method: put, pattern: "/u/:id/expire", who: anyone, rate: writes, do: (*call).setLinkExpiry},
 		{method: put, pattern: "/u/:id/expiry", who: anyone, rate: writes, do: (*call).setLinkExpiry},
 		{method: del, pattern: "/u/:id", who: anyone, rate: writes, do: (*call).deleteLink},
@@ -88,7 +88,7 @@ func aliasRoutes() []route {
 		{method: post, pattern: "/url", who: keyOnly, rate: writes, do: (*call).shorten},
 		{method: post, pattern: "/shorten", who: keyOnly, rate: writes, do: (*call).shorten},
 		{method: get, pattern: "/urls", who: keyOnly, rate: reads, do: (*call).listLinks},
-		{method: get, pattern: "/url/:id/stats", who: keyOnly, rate: reads, do: (*call).linkStats},
+		{method: get, pattern: "/url/:id/stats", who: keyOnly, rate: reads, do: (*call).linkStats, html: true},
 		{method: put, pattern: "/url/:id/expire", who: anyone, rate: writes, do: (*call).setLinkExpiry},
 		{method: post, pattern: "/api-key", who: nobody, rate: asks, do: (*call).requestKey},
 	}

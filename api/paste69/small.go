@@ -219,7 +219,7 @@ func parseTarget(target string) (*url.URL, error) {
 	}
 	u, err := url.Parse(target)
 	if err != nil {
-		return nil, err
+		return nil, errTarget // the error would tell the log what may be a secret
 	}
 	if _, ok := portOf(u); !ok || u.Hostname() == "" {
 		return nil, errTarget

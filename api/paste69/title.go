@@ -48,18 +48,15 @@ func titleOf(page io.Reader) string {
 	tokens.SetMaxBuf(titleBodyMax)
 	inside := false
 	for {
-		switch tokens.Next() {
-		case html.ErrorToken:
+		kind := tokens.Next()
+		switch {
+		case kind == html.TextToken && inside:
+			return strings.Join(strings.Fields(string(tokens.Text())), " ")
+		case kind == html.ErrorToken, inside: // the end of the page, or an empty title
 			return ""
-		case html.StartTagToken:
+		case kind == html.StartTagToken:
 			name, _ := tokens.TagName()
 			inside = string(name) == "title"
-		case html.TextToken:
-			if inside {
-				return strings.Join(strings.Fields(string(tokens.Text())), " ")
-			}
-		case html.EndTagToken, html.SelfClosingTagToken, html.CommentToken, html.DoctypeToken:
-			inside = false
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,13 +18,12 @@ import (
 // Limits of the view. Beyond them content is shown plainer or not at all, never
 // refused: the bytes are one link away.
 const (
-	textBytesMax      = 4 << 20  // shown in a page; the caller reads no more for it
-	highlightBytesMax = 1 << 20  // highlighted
-	markdownBytesMax  = 1 << 20  // rendered
-	linesMax          = 50_000   // with line numbers and anchors
-	markupBytesMax    = 16 << 20 // of highlighted HTML; what comes after is plain
+	textBytesMax      = 4 << 20 // shown in a page; the caller reads no more for it
+	highlightBytesMax = 1 << 20 // highlighted
+	markdownBytesMax  = 1 << 20 // rendered
+	linesMax          = 50_000  // with line numbers and anchors
+	tokensMax         = 500_000 // coloured; what comes after is plain
 	highlightTime     = 1500 * time.Millisecond
-	highlightersMax   = 2 // at work at once: the regular expressions of lexers can be slow
 )
 
 // viewPage is what the template of a paste gets: the page, and what was made of
@@ -140,14 +140,16 @@ func (page pastePage) Link() string { return page.URL(page.route("/")) }
 // Delete is the path of the confirm page.
 func (page pastePage) Delete() string { return "/delete/" + page.ID + "/" + page.DeleteKey }
 
-// highlighter bounds what lexers cost: how many are at work, and for how long.
+// highlighter bounds what lexers and Markdown cost: how many are at work, and for
+// how long. Content that is made to be slow takes half of the processors at most.
 type highlighter struct {
 	slots  chan struct{}
 	budget time.Duration
 }
 
 func newHighlighter() *highlighter {
-	return &highlighter{slots: make(chan struct{}, highlightersMax), budget: highlightTime}
+	slots := max(1, runtime.GOMAXPROCS(0)/2)
+	return &highlighter{slots: make(chan struct{}, slots), budget: highlightTime}
 }
 
 // within does work that is bound by ctx when there is a slot for it, and leaves
@@ -163,14 +165,10 @@ func (h *highlighter) within(ctx context.Context, work func(context.Context)) {
 	}
 }
 
-// tokens splits text by a lexer. The values joined are the text, always: when
-// time runs out the rest comes as one plain token.
+// tokens splits text by a lexer, when there is time.
 func (h *highlighter) tokens(ctx context.Context, lexer chroma.Lexer, text string) []chroma.Token {
-	var tokens []chroma.Token
-	h.within(ctx, func(ctx context.Context) { tokens = lex(ctx, lexer, text) })
-	if tokens == nil {
-		return plainTokens(text)
-	}
+	tokens := plainTokens(text)
+	h.within(ctx, func(ctx context.Context) { tokens = lex(ctx, lexer, text, tokensMax) })
 	return tokens
 }
 
@@ -178,40 +176,34 @@ func plainTokens(text string) []chroma.Token {
 	return []chroma.Token{{Type: chroma.Text, Value: text}}
 }
 
-// lex runs one lexer. Lexers are data of many hands: one that panics or makes
-// other text of the text counts as none.
-func lex(ctx context.Context, lexer chroma.Lexer, text string) (tokens []chroma.Token) {
+// lex splits text by a lexer. The values joined are the text, always: what is
+// left when time or tokens run out comes as one plain token. Lexers are data of
+// many hands: one that panics, or makes other text of the text, counts as none.
+func lex(ctx context.Context, lexer chroma.Lexer, text string, most int) (tokens []chroma.Token) {
 	defer func() {
 		if recover() != nil {
-			tokens = nil
+			tokens = plainTokens(text)
 		}
 	}()
 	next, err := lexer.Tokenise(&chroma.TokeniseOptions{State: "root"}, text)
 	if err != nil {
-		return nil
+		return plainTokens(text)
 	}
-	rest, markup := text, 0
-	for token := next(); token != chroma.EOF && rest != ""; token = next() {
-		value := token.Value
-		if len(value) > len(rest) { // the line end that a lexer adds
-			value = value[:len(rest)]
+	begin, at := 0, 0 // of the last token, and behind it
+	for token := next(); token != chroma.EOF && at < len(text) && len(tokens) < most && ctx.Err() == nil; token = next() {
+		value := token.Value[:min(len(token.Value), len(text)-at)] // a lexer may add a line end
+		if !strings.HasPrefix(text[at:], value) {
+			return plainTokens(text)
 		}
-		if !strings.HasPrefix(rest, value) {
-			return nil
+		if n := len(tokens); n == 0 || tokens[n-1].Type != token.Type {
+			begin = at
+			tokens = append(tokens, chroma.Token{Type: token.Type})
 		}
-		rest = rest[len(value):]
-		if n := len(tokens); n > 0 && tokens[n-1].Type == token.Type {
-			tokens[n-1].Value = text[len(text)-len(rest)-len(value)-len(tokens[n-1].Value) : len(text)-len(rest)]
-		} else if value != "" {
-			tokens = append(tokens, chroma.Token{Type: token.Type, Value: value})
-			markup += len(`<span class="xx"></span>`)
-		}
-		if ctx.Err() != nil || markup > markupBytesMax {
-			break
-		}
+		at += len(value)
+		tokens[len(tokens)-1].Value = text[begin:at]
 	}
-	if rest != "" {
-		tokens = append(tokens, chroma.Token{Type: chroma.Text, Value: rest})
+	if at < len(text) {
+		tokens = append(tokens, chroma.Token{Type: chroma.Text, Value: text[at:]})
 	}
 	return tokens
 }

@@ -85,7 +85,6 @@ func spanWords(ms int64, now, form string) string {
 		one, many  string
 	}{
 		{2 * 365 * day, 365 * day, "year", "years"},
-		{60 * day, 30 * day, "month", "months"},
 		{2 * day, day, "day", "days"},
 		{2 * time.Hour, time.Hour, "hour", "hours"},
 		{time.Minute, time.Minute, "minute", "minutes"},

@@ -6,8 +6,10 @@ function textOf(button) {
   if (button.dataset.copy !== undefined) return button.dataset.copy;
   const source = document.getElementById(button.dataset.copyFrom);
   const rows = source.querySelectorAll(".tx");
-  if (rows.length === 0) return source.textContent;
-  return Array.from(rows, (row) => row.textContent).join("");
+  if (rows.length > 0) return Array.from(rows, (row) => row.textContent).join("");
+  const words = source.cloneNode(true);
+  words.querySelectorAll(".prompt").forEach((prompt) => prompt.remove());
+  return words.textContent;
 }
 
 // The clipboard API is there on https and localhost only; a selection works
