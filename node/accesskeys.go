@@ -157,8 +157,8 @@ func (s *Service) createMasterKey(ctx context.Context, c Caller, account string,
 // it may have.
 func (s *Service) setMasterKey(ctx context.Context, c Caller, account, name string) (Key, string, error) {
 	secret := drawBinKey()
-	k, err := submitBins[Key](ctx, s, c, meta.SetMasterKey{
-		Account: account, Random: randomID(), Hash: sha256.Sum256([]byte(secret)), Name: name,
+	k, err := createDrawn(func(random meta.RandomID) (Key, error) {
+		return submitBins[Key](ctx, s, c, meta.SetMasterKey{Account: account, Random: random, Hash: sha256.Sum256([]byte(secret)), Name: name})
 	})
 	if err != nil {
 		return Key{}, "", err
@@ -246,9 +246,12 @@ func (s *Service) CreateAccessKey(ctx context.Context, c Caller, name string, ri
 		return AccessKey{}, err
 	}
 	secret := drawBinKey()
-	k, err := submitBins[Key](ctx, s, c, meta.CreateAccessKey{
-		Account: c.Account, Random: randomID(), Name: name, Hash: sha256.Sum256([]byte(secret)),
-		Sealed: sealer.seal(c.Account, secret), Scopes: rights,
+	cmd := meta.CreateAccessKey{
+		Account: c.Account, Name: name, Hash: sha256.Sum256([]byte(secret)), Sealed: sealer.seal(c.Account, secret), Scopes: rights,
+	}
+	k, err := createDrawn(func(random meta.RandomID) (Key, error) {
+		cmd.Random = random
+		return submitBins[Key](ctx, s, c, cmd)
 	})
 	if err != nil {
 		return AccessKey{}, err

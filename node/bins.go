@@ -92,13 +92,13 @@ func (s *Service) CreateBin(ctx context.Context, c Caller, b NewBin) (Bin, error
 	if !c.CanBins(RightCreate) {
 		return Bin{}, notAuthorized(op)
 	}
-	cmd := meta.CreateBin{
-		Account: c.Account, Random: randomID(), Name: b.Name, Private: b.Private, Collection: b.Collection,
-	}
+	cmd := meta.CreateBin{Account: c.Account, Name: b.Name, Private: b.Private, Collection: b.Collection}
 	cmd.SchemaDoc, cmd.SchemaRevision = b.Schema.named()
-	return commitRecord[Bin](ctx, s, c, b.Record, func(cid storage.CID, r []storage.Receipt) meta.Command {
-		cmd.CID, cmd.Receipts = cid, r
-		return cmd
+	return createDrawn(func(random meta.RandomID) (Bin, error) {
+		return commitRecord[Bin](ctx, s, c, b.Record, func(cid storage.CID, r []storage.Receipt) meta.Command {
+			cmd.Random, cmd.CID, cmd.Receipts = random, cid, r
+			return cmd
+		})
 	})
 }
 
@@ -247,7 +247,15 @@ func submitBins[T any](ctx context.Context, s *Service, c Caller, cmd meta.Comma
 	return v, c.refusedKey(err)
 }
 
-func randomID() (id meta.RandomID) {
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
-	return id
+// createDrawn draws the random part of an id until the id is new. Of 48 bits,
+// beside a time that is new to the account, the first one is.
+func createDrawn[T any](create func(random meta.RandomID) (T, error)) (v T, err error) {
+	for range idTries {
+		var random meta.RandomID
+		_, _ = rand.Read(random[:]) // never fails: crypto/rand ends the process instead
+		if v, err = create(random); storage.CodeOf(err) != "id_taken" {
+			return v, err
+		}
+	}
+	return v, err
 }

@@ -20,7 +20,9 @@ func (s *Service) CreateCollection(ctx context.Context, c Caller, name string) (
 	if err := masterOnly("node.CreateCollection", c); err != nil {
 		return Collection{}, err
 	}
-	return submitBins[Collection](ctx, s, c, meta.CreateCollection{Account: c.Account, Random: randomID(), Name: name})
+	return createDrawn(func(random meta.RandomID) (Collection, error) {
+		return submitBins[Collection](ctx, s, c, meta.CreateCollection{Account: c.Account, Random: random, Name: name})
+	})
 }
 
 // Collections returns all collections of the caller's account, oldest first.

@@ -13,10 +13,12 @@ func (s *Service) CreateSchemaDoc(ctx context.Context, c Caller, name string, sc
 	if err := masterOnly("node.CreateSchemaDoc", c); err != nil {
 		return SchemaDoc{}, err
 	}
-	cmd := meta.CreateSchemaDoc{Account: c.Account, Random: randomID(), Name: name}
-	return commitRecord[SchemaDoc](ctx, s, c, schema, func(cid storage.CID, r []storage.Receipt) meta.Command {
-		cmd.CID, cmd.Receipts = cid, r
-		return cmd
+	cmd := meta.CreateSchemaDoc{Account: c.Account, Name: name}
+	return createDrawn(func(random meta.RandomID) (SchemaDoc, error) {
+		return commitRecord[SchemaDoc](ctx, s, c, schema, func(cid storage.CID, r []storage.Receipt) meta.Command {
+			cmd.Random, cmd.CID, cmd.Receipts = random, cid, r
+			return cmd
+		})
 	})
 }
 
