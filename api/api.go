@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"ringbin/api/hashbin"
+	"ringbin/api/jsonbin"
 	"ringbin/api/paste69"
 	"ringbin/api/web"
 	"ringbin/node"
@@ -29,6 +30,7 @@ func New(s *node.Service) node.Handlers {
 type root struct {
 	hashbin *web.Router // with the node's own routes
 	paste69 *paste69.Dialect
+	jsonbin *jsonbin.Dialect
 }
 
 func publicRoutes(s *node.Service) *root {
@@ -38,7 +40,9 @@ func publicRoutes(s *node.Service) *root {
 			return h(w, r)
 		})
 	}
-	for name, document := range map[string][]byte{node.APIHashBin: hashbin.OpenAPI, node.APIPaste69: paste69.OpenAPI} {
+	for name, document := range map[string][]byte{
+		node.APIHashBin: hashbin.OpenAPI, node.APIPaste69: paste69.OpenAPI, node.APIJSONBin: jsonbin.OpenAPI,
+	} {
 		rt.Handle(http.MethodGet, "/openapi/"+name+".yaml", func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
 			h := w.Header()
 			h.Set("Content-Type", "application/yaml")
@@ -47,25 +51,37 @@ func publicRoutes(s *node.Service) *root {
 			return err
 		})
 	}
-	return &root{hashbin: rt, paste69: paste69.New(s, rt.Routes())}
+	return &root{hashbin: rt, paste69: paste69.New(s, rt.Routes()), jsonbin: jsonbin.New(s)}
 }
 
 // ServeHTTP hands a request to whose path it is.
 func (rt *root) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if isPaste69(r.URL.Path) {
+	switch {
+	case isJSONBin(r.URL.Path):
+		rt.jsonbin.ServeHTTP(w, r)
+	case isPaste69(r.URL.Path):
 		rt.paste69.ServeHTTP(w, r)
-		return
+	default:
+		rt.hashbin.ServeHTTP(w, r)
 	}
-	rt.hashbin.ServeHTTP(w, r)
 }
 
 // writeError is for what fails before anybody has the request.
 func (rt *root) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	if isPaste69(r.URL.Path) {
+	switch {
+	case isJSONBin(r.URL.Path):
+		rt.jsonbin.WriteError(w, r, err)
+	case isPaste69(r.URL.Path):
 		rt.paste69.WriteError(w, r, err)
-		return
+	default:
+		hashbin.WriteError(w, r, err)
 	}
-	hashbin.WriteError(w, r, err)
+}
+
+// isJSONBin is for /v3 and all below it.
+func isJSONBin(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return first == "v3"
 }
 
 // isPaste69 is for all of the root but other dialects' places, the node's own

@@ -17,6 +17,11 @@ type Caller struct {
 	Key      string // key id
 	Operator bool
 	rate     int64 // requests a minute of the key's own; 0: the setting's default
+
+	// Of keys of JSONBin. The master key may do all that can be done with the
+	// account's bins, an access key what it was made for.
+	Master bool
+	rights binRights
 }
 
 func (c Caller) actor() meta.Actor { return meta.Actor{Account: c.Account, Key: c.Key} }

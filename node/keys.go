@@ -82,6 +82,9 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, account string, k New
 	if !c.Operator && c.Account != account {
 		return Key{}, "", unauthenticated(op, "auth_invalid")
 	}
+	if k.API == APIJSONBin {
+		return s.createMasterKey(ctx, c, account, k)
+	}
 	days, err := k.days(op)
 	if err != nil {
 		return Key{}, "", err
@@ -92,7 +95,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, account string, k New
 	}
 	form, ok := secretForms[k.API]
 	if !ok {
-		return Key{}, "", storage.Invalid(op, "invalid_parameter", "api", "one of: hashbin, paste69")
+		return Key{}, "", storage.Invalid(op, "invalid_parameter", "api", "one of: hashbin, paste69, jsonbin")
 	}
 	secret = form.draw()
 	v, _, err := submit[meta.Key](ctx, s, c, meta.CreateKey{

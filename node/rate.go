@@ -44,6 +44,7 @@ type rates struct {
 	emails      *buckets // key requests for an address
 	pasteKeys   [rateClasses]*buckets
 	pasteAddrs  [rateClasses]*buckets
+	binAccounts *buckets // requests of an account to JSONBin
 }
 
 type buckets = otter.Cache[string, *bucket]
@@ -73,7 +74,7 @@ func newRates() *rates {
 	cache := func() *buckets {
 		return otter.Must(&otter.Options[string, *bucket]{MaximumSize: bucketsMax})
 	}
-	r := &rates{keys: cache(), addrs: cache(), emails: cache()}
+	r := &rates{keys: cache(), addrs: cache(), emails: cache(), binAccounts: cache()}
 	for class := range rateClasses {
 		r.pasteKeys[class], r.pasteAddrs[class] = cache(), cache()
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"ringbin/storage/meta"
 )
@@ -32,6 +33,14 @@ type (
 	Paste   = meta.Paste
 	Link    = meta.Link
 	LinkDay = meta.LinkDay
+
+	JSONBinSettings = meta.JSONBinSettings
+	JSONBinPatch    = meta.JSONBinPatch
+	Bin             = meta.Bin
+	UpdatedBin      = meta.BinUpdate
+	ClearedVersions = meta.Cleared
+	Collection      = meta.Collection
+	SchemaDoc       = meta.SchemaDoc
 )
 
 //revive:enable:exported
@@ -53,6 +62,9 @@ type Service struct {
 	mails   *mailer
 	places  *countries
 	uploads chan struct{} // one place for each upload on its way
+
+	records *semaphore.Weighted // bytes of records of bins in memory
+	blocks  *requestBlocks      // requests of JSONBin that are reserved for this node
 
 	mu       sync.Mutex // protects inFlight
 	inFlight map[idemID]struct{}
@@ -80,6 +92,7 @@ func newService(n *Node) *Service {
 	return &Service{
 		n: n, logger: n.logger, rates: newRates(), counts: newCounts(n), mails: newMailer(n.cfg), places: &countries{},
 		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
+		records: semaphore.NewWeighted(recordsHeldMax), blocks: newRequestBlocks(),
 	}
 }
 

@@ -88,10 +88,12 @@ func (d *dialect) makeKey(w http.ResponseWriter, r *http.Request, c node.Caller,
 	if err := in.Err(); err != nil {
 		return err
 	}
-	if name == nil {
+	switch {
+	case name != nil:
+		k.Name = *name
+	case k.API != node.APIJSONBin: // there an account has one such key
 		return storage.Invalid("hashbin.makeKey", "invalid_parameter", "name", "required: 1 to 100 characters")
 	}
-	k.Name = *name
 	if days != nil {
 		n := int(min(*days, 1<<30))
 		k.ExpiresInDays = &n

@@ -248,6 +248,7 @@ func (d *dialect) setSettings(w http.ResponseWriter, r *http.Request, _ httprout
 		Copies: small(in.Int("copies")), VoterTarget: small(in.Int("voter_target")),
 		DeletionGraceSeconds: in.Int("deletion_grace_seconds"),
 		Paste69:              web.Decode[node.Paste69Patch](in, "paste69"),
+		JSONBin:              web.Decode[node.JSONBinPatch](in, "jsonbin"),
 	}
 	if err := in.Err(); err != nil {
 		return err

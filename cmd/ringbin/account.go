@@ -179,9 +179,9 @@ func keyCreate() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&key, "key", "", "a key of the account, instead of the operator's token")
 	f.StringVar(&accountID, "account", "", "the account's id, with the operator's token")
-	f.StringVar(&in.Name, "name", "", "name (required)")
-	f.IntVar(&days, "days", 0, "days until it expires; 0: 365 for hashbin, never for paste69")
-	f.StringVar(&in.API, "api", "hashbin", "API that it is for, hashbin or paste69, with the operator's token")
+	f.StringVar(&in.Name, "name", "", "name (required but for jsonbin)")
+	f.IntVar(&days, "days", 0, "days until it expires; 0: 365 for hashbin, never for paste69 and jsonbin")
+	f.StringVar(&in.API, "api", "hashbin", "API that it is for, with the operator's token: hashbin, paste69, or jsonbin, where it replaces the account's master key")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		path := "/api/auth/apikeys"
 		c, err := o.client()

@@ -213,7 +213,7 @@ func (t *tx) dropKey(k Key) error {
 
 // AccessKeys lists an account's access keys, oldest first.
 func (f *FSM) AccessKeys(account string) (keys []Key, err error) {
-	err = f.view("AccessKeys", func(r pebble.Reader) error {
+	err = f.viewAtOnce("AccessKeys", func(r pebble.Reader) error {
 		keys, err = binKeys(r, account)
 		keys = accessKeys(keys)
 		return err
@@ -223,7 +223,7 @@ func (f *FSM) AccessKeys(account string) (keys []Key, err error) {
 
 // MasterKey returns an account's master key.
 func (f *FSM) MasterKey(account string) (k Key, found bool, err error) {
-	err = f.view("MasterKey", func(r pebble.Reader) error {
+	err = f.viewAtOnce("MasterKey", func(r pebble.Reader) error {
 		keys, err := binKeys(r, account)
 		if i := slices.IndexFunc(keys, func(k Key) bool { return k.master() && k.Revoked == 0 }); i >= 0 {
 			k, found = keys[i], true

@@ -20,7 +20,7 @@ type BinList struct {
 
 // BinsOf lists bins in the order of their ids, which is that of their creation.
 func (f *FSM) BinsOf(l BinList) (bins []Bin, err error) {
-	err = f.view("BinsOf", func(r pebble.Reader) error {
+	err = f.viewAtOnce("BinsOf", func(r pebble.Reader) error {
 		bins, err = binsAt(r, l)
 		return err
 	})

@@ -311,7 +311,7 @@ func (t *tx) changeBin(op string, h Header, id string, match *Match, by func(*Bi
 
 // Bin returns a bin.
 func (f *FSM) Bin(id string) (b Bin, found bool, err error) {
-	err = f.view("Bin", func(r pebble.Reader) error {
+	err = f.viewAtOnce("Bin", func(r pebble.Reader) error {
 		b, found, err = binAt(r, id)
 		return err
 	})

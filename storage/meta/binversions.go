@@ -213,7 +213,7 @@ func splitVersionKey(k []byte) (versionID, error) {
 
 // BinVersion returns version n of a bin: 0 is its base, [Latest] the newest one.
 func (f *FSM) BinVersion(id string, n int64) (v BinVersion, found bool, err error) {
-	err = f.view("BinVersion", func(r pebble.Reader) error {
+	err = f.viewAtOnce("BinVersion", func(r pebble.Reader) error {
 		v, found, err = binVersionAt(r, id, n)
 		return err
 	})

@@ -228,7 +228,7 @@ func (f *FSM) Collection(id string) (c Collection, found bool, err error) {
 
 // CollectionsOf lists all of an account's collections, oldest first.
 func (f *FSM) CollectionsOf(account string) (all []Collection, err error) {
-	err = f.view("CollectionsOf", func(r pebble.Reader) error {
+	err = f.viewAtOnce("CollectionsOf", func(r pebble.Reader) error {
 		prefix := collectionsOf(account)
 		return scan(r, prefix, func(k, _ []byte) (bool, error) {
 			c, ok, err := lookUp[Collection](r, collectionKey(string(k[len(prefix):len(k)-1])))

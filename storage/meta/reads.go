@@ -27,6 +27,15 @@ func (f *FSM) view(op string, look func(r pebble.Reader) error) error {
 	return storage.E("meta."+op, storage.KindInternal, err)
 }
 
+// viewAtOnce is view for a read of several records that have to be of one
+// state: an entry may be applied between two looks.
+func (f *FSM) viewAtOnce(op string, look func(r pebble.Reader) error) error {
+	return f.view(op, func(pebble.Reader) error {
+		snap := f.db.NewSnapshot()
+		return errors.Join(look(snap), snap.Close())
+	})
+}
+
 // lookUp decodes the record under a key.
 func lookUp[T any](r pebble.Reader, key []byte) (v T, found bool, err error) {
 	b, closer, err := r.Get(key)
