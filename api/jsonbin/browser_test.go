@@ -7,55 +7,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"ringbin/testcluster/browser"
 	"ringbin/testcluster/dialogue"
 )
-
-// browserWait is when a browser counts as stuck.
-const browserWait = 60 * time.Second
-
-// browser starts a headless Chromium, or skips the test when there is none.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("short: no browser is started")
-	}
-	program := ""
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"} {
-		if found, err := exec.LookPath(name); name != "" && err == nil {
-			program = found
-			break
-		}
-	}
-	if program == "" {
-		t.Skip("NO BROWSER: no page of another origin was opened. Install chromium (Debian: apt-get install chromium), or name one in CHROMIUM")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium's own sandbox refuses root
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), browserWait)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		if err := chromedp.Cancel(ctx); err != nil {
-			t.Logf("browser: %v", err)
-		}
-		cancel()
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("%s does not start: %v", program, err)
-	}
-	return ctx
-}
 
 // page is what a site of another origin does with a bin. It leaves in its title
 // what came back.
@@ -84,7 +42,8 @@ async function ask(method, more, body) {
 // just do that, and is refused to delete it.
 func TestPageOfAnotherOrigin(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
+	ctx, cancel := context.WithTimeout(browser.Start(t), browser.Wait)
+	defer cancel()
 	r := dialect.NewRig(t, nil)
 	master := "X-Master-Key: " + newMaster(t, r, newAccount(t, r, "owner@example.com"))
 	send := func(target, body string, header ...string) string {
@@ -120,12 +79,9 @@ func TestPageOfAnotherOrigin(t *testing.T) {
 		`{"status":412,"etag":"\"2\"","text":"{\"message\":\"Precondition failed: the bin was changed\"}"},` +
 		`{"status":403,"etag":null,"text":"{\"message\":\"X-Access-Key does not have the permission to delete bins\"}"},` +
 		`{"status":200,"etag":"\"2\"","text":"[2]"}]`
-	title := "waiting"
-	for title == "waiting" {
-		var err error
-		if title, err = chromedp.Run(ctx, chromedp.Evaluate[string]("document.title")); err != nil {
-			t.Fatal(err)
-		}
+	title, err := chromedp.Run(ctx, chromedp.Poll[string](`document.title !== "waiting" && document.title`))
+	if err != nil {
+		t.Fatal(err)
 	}
 	if title != fmt.Sprintf(want, bin.Metadata.ID) {
 		t.Errorf("the page saw %s", title)
