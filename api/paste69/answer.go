@@ -28,11 +28,11 @@ func (o object) MarshalJSON() ([]byte, error) {
 			b.WriteByte(',')
 		}
 		if err := enc.Encode(m.name); err != nil {
-			return nil, err //nolint:wrapcheck // web.WriteJSON says what was tried
+			return nil, err
 		}
 		b.WriteByte(':')
 		if err := enc.Encode(m.value); err != nil {
-			return nil, err //nolint:wrapcheck // likewise
+			return nil, err
 		}
 	}
 	b.WriteByte('}')

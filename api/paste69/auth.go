@@ -78,9 +78,7 @@ func (c *call) admit(rate node.RateClass) error {
 // wrongSecret counts what failed with a secret in hand against the address that
 // tried it. err is what it failed with; nil is handed on.
 func (c *call) wrongSecret(err error) error {
-	switch storage.KindOf(err) {
-	case storage.KindUnauthenticated, storage.KindNotFound:
-	default:
+	if kind := storage.KindOf(err); kind != storage.KindUnauthenticated && kind != storage.KindNotFound {
 		return err
 	}
 	limited := c.service().Admit(node.RateWrongSecrets, node.Caller{}, web.ClientAddr(c.r, c.service().Config().TrustedProxies))
@@ -116,5 +114,5 @@ func (c *call) named(err error, sentence string) error {
 const (
 	noPaste = "Paste not found or expired"
 	noLink  = "Shortlink not found or expired"
-	noToken = "Invalid or expired verification token"
+	noToken = "Invalid or expired verification token" //nolint:gosec // a sentence, no token
 )

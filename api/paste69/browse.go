@@ -95,7 +95,7 @@ func (c *call) setCookie(p node.Paste, value string, seconds int) {
 	if seconds == 0 {
 		seconds = -1
 	}
-	http.SetCookie(c.w, &http.Cookie{
+	http.SetCookie(c.w, &http.Cookie{ //nolint:gosec // Secure on https: on plain HTTP the browser would drop it
 		Name: cookieName, Value: value, Path: path, MaxAge: seconds, HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
 	})
 }

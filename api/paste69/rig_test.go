@@ -3,6 +3,7 @@ package paste69_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -142,9 +143,7 @@ func union(arg, base string, alias bool) (string, error) {
 	if short, ok := flat["short_url"]; ok {
 		flat["url"] = short
 	}
-	for name, v := range flat {
-		out[name] = v
-	}
+	maps.Copy(out, flat)
 	if alias {
 		data = absolute(data, base)
 	}
