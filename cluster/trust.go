@@ -165,7 +165,7 @@ func (t *Trust) SealKeys(clusterID string, info SealInfo) ([]SealKey, error) {
 		if err != nil {
 			return nil, storage.E("cluster.SealKeys", storage.KindInternal, err)
 		}
-		keys[i] = SealKey{Epoch: uint32(e.number), Key: key} //nolint:gosec // parsed as 32 bits
+		keys[i] = SealKey{Epoch: uint32(e.number), Key: key}
 	}
 	return keys, nil
 }
