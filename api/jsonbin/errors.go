@@ -24,7 +24,7 @@ type errorBody struct {
 }
 
 // WriteError writes an error in JSONBin's format.
-func (d *Dialect) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+func (d *Dialect) WriteError(w http.ResponseWriter, _ *http.Request, err error) {
 	setOrigin(w.Header())
 	status, message := d.describe(err)
 	body := errorBody{Message: message}
