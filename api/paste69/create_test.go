@@ -51,7 +51,7 @@ func take(t *testing.T, s sent, chunks func(io.Reader) io.Reader) taken {
 		r.Header.Set(name, value)
 	}
 	dir := t.TempDir()
-	got, err := takeRequest(r, createOptions{Limit: testLimit, Spool: newSpooler(dir), Now: at(noon)})
+	got, err := takeRequest(r, createOptions{Limit: testLimit, Spool: newSpooler(dir, anyRoom), Now: at(noon)})
 	if err != nil {
 		if storage.KindOf(err) == storage.KindInternal || errors.Is(err, io.EOF) {
 			t.Errorf("%.100q: %v", s.body, err)
@@ -358,7 +358,7 @@ func TestCreateDeclaredTooLarge(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodPost, "/p", iotest.ErrReader(errors.New("was read")))
 	r.ContentLength = testLimit + framingMax + 1
-	_, err := readCreate(r, createOptions{Limit: testLimit, Spool: newSpooler(t.TempDir()), Now: at(noon)})
+	_, err := readCreate(r, createOptions{Limit: testLimit, Spool: newSpooler(t.TempDir(), anyRoom), Now: at(noon)})
 	if storage.KindOf(err) != storage.KindTooLarge {
 		t.Error(err)
 	}
@@ -373,14 +373,14 @@ func TestSpoolFaults(t *testing.T) {
 		r.Header.Set("Content-Type", urlencoded)
 		return r
 	}
-	o := createOptions{Limit: testLimit, Spool: newSpooler(t.TempDir() + "/missing"), Now: at(noon)}
+	o := createOptions{Limit: testLimit, Spool: newSpooler(t.TempDir()+"/missing", anyRoom), Now: at(noon)}
 	if _, err := takeRequest(request(), o); err == nil || storage.KindOf(err) == storage.KindInvalid {
 		t.Error("no directory:", err)
 	}
 	if len(o.Spool.slots) != 0 {
 		t.Error("a slot is lost")
 	}
-	o.Spool = newSpooler(t.TempDir())
+	o.Spool = newSpooler(t.TempDir(), anyRoom)
 	for range spoolsMax {
 		o.Spool.slots <- struct{}{}
 	}
@@ -407,7 +407,7 @@ func TestCreateStreams(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/p", body)
 		r.ContentLength = -1
 		r.Header.Set("Content-Type", contentType)
-		c, err := readCreate(r, createOptions{Limit: testLimit, Spool: newSpooler(t.TempDir()), Now: at(noon)})
+		c, err := readCreate(r, createOptions{Limit: testLimit, Spool: newSpooler(t.TempDir(), anyRoom), Now: at(noon)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -454,7 +454,7 @@ func FuzzCreate(f *testing.F) {
 			r.ContentLength = -1
 			r.URL.RawQuery = query
 			r.Header.Set("Content-Type", contentType)
-			got, err := takeRequest(r, createOptions{Limit: 1 << 20, Spool: newSpooler(os.TempDir()), Now: at(noon)})
+			got, err := takeRequest(r, createOptions{Limit: 1 << 20, Spool: newSpooler(os.TempDir(), anyRoom), Now: at(noon)})
 			if err != nil {
 				if storage.KindOf(err) != storage.KindInvalid || errors.Is(err, io.EOF) {
 					t.Fatal(err)
@@ -470,4 +470,32 @@ func FuzzCreate(f *testing.F) {
 			}
 		}
 	})
+}
+
+// anyRoom is a disk with room for everything.
+func anyRoom() error { return nil }
+
+// What is kept until it is known what it is stops where the disk has no room
+// left: before it begins, and while it grows.
+func TestSpoolsStopBeforeTheDiskIsFull(t *testing.T) {
+	t.Parallel()
+	full := &storage.Error{Op: "test", Kind: storage.KindFull, Code: "insufficient_storage"}
+	for asked, want := range map[int]int{1: 0, 2: roomEvery} {
+		dir, looks := t.TempDir(), 0
+		room := func() error {
+			if looks++; looks == asked {
+				return full
+			}
+			return nil
+		}
+		s := newSpooler(dir, room).keep(strings.NewReader(strings.Repeat("x", 3*roomEvery)))
+		n, err := io.Copy(io.Discard, s)
+		if storage.KindOf(err) != storage.KindFull || n > int64(want)+spoolMemory {
+			t.Errorf("full at look %d: %d bytes kept, %v", asked, n, err)
+		}
+		s.close()
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%d files left, %v", len(left), err)
+		}
+	}
 }

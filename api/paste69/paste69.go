@@ -39,7 +39,7 @@ func New(s *node.Service, others []web.Route) *Dialect {
 		panic(err) // the templates are part of the program
 	}
 	d := &Dialect{s: s, pages: pages, htmlForm: map[string]bool{}}
-	d.spool = newSpooler(filepath.Join(s.Config().DataDir, spoolDir))
+	d.spool = newSpooler(filepath.Join(s.Config().DataDir, spoolDir), s.SpoolRoom)
 	d.fetcher = NewFetcher(FetchOptions{Rules: d.fetchRules})
 	d.router = web.NewRouter(node.APIPaste69, d.WriteError, d.preflight)
 	d.router.TrailingSlash, d.router.LiteralsOnly = true, true

@@ -13,18 +13,20 @@ import (
 const (
 	spoolMemory = 64 << 10 // bytes of one that stay in memory
 	spoolsMax   = 32       // of them on disk at a time
+	roomEvery   = 1 << 20  // bytes after which the disk is asked for room again
 )
 
 // spooler keeps such bodies: one for a node.
 type spooler struct {
 	dir   string
+	room  func() error // refuses when the disk is full
 	slots chan struct{}
 }
 
 // newSpooler returns a spooler whose files lie in dir, under names of its own.
-// Who starts the node empties dir.
-func newSpooler(dir string) *spooler {
-	return &spooler{dir: dir, slots: make(chan struct{}, spoolsMax)}
+// Who starts the node empties dir. They stop where room says so.
+func newSpooler(dir string, room func() error) *spooler {
+	return &spooler{dir: dir, room: room, slots: make(chan struct{}, spoolsMax)}
 }
 
 // spooled is a body that is read through it and can then be read once more.
@@ -33,6 +35,7 @@ type spooled struct {
 	body    io.Reader
 	head    []byte
 	file    *os.File // what follows head; nil for nothing
+	since   int      // bytes since the disk was asked for room
 	err     error    // of the body or the disk; io.EOF at the body's end
 }
 
@@ -62,6 +65,12 @@ func (s *spooled) write(p []byte) error {
 			return err
 		}
 	}
+	if s.since += len(p); s.since >= roomEvery {
+		s.since = 0
+		if err := s.spooler.room(); err != nil {
+			return err
+		}
+	}
 	if _, err := s.file.Write(p); err != nil {
 		return storage.DiskError("paste69.spool", err)
 	}
@@ -70,6 +79,9 @@ func (s *spooled) write(p []byte) error {
 
 func (s *spooled) create() error {
 	const op = "paste69.spool"
+	if err := s.spooler.room(); err != nil {
+		return err
+	}
 	select {
 	case s.spooler.slots <- struct{}{}:
 	default:
