@@ -85,7 +85,7 @@ func (s *sealer) seal(account, secret string) []byte {
 	out[0] = sealVersion
 	binary.BigEndian.PutUint32(out[1:], k.epoch)
 	nonce := out[sealHeadSize:]
-	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the process instead
+	_, _ = rand.Read(nonce)                                                                            // never fails: crypto/rand ends the process instead
 	return k.aead.Seal(out, nonce, []byte(secret), sealedWith(account, sha256.Sum256([]byte(secret)))) //nolint:gosec // the nonce was drawn above
 }
 
