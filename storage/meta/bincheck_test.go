@@ -38,7 +38,10 @@ func binWorld(t *testing.T) (w *world, bin, gone Bin) {
 	return w, bin, gone
 }
 
-func told(t *testing.T, w *world) string { return strings.Join(problemsOf(t, w.f), "\n") }
+func told(t *testing.T, w *world) string {
+	t.Helper()
+	return strings.Join(problemsOf(t, w.f), "\n")
+}
 
 // Each row of JSONBin that goes without a trace is told.
 func TestCheckFindsMissingBinRows(t *testing.T) {

@@ -3,6 +3,7 @@ package meta
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -101,7 +102,7 @@ type idList struct {
 func openIDs(r pebble.Reader, prefix []byte, l BinList) (*idList, error) {
 	o := &pebble.IterOptions{LowerBound: prefix, UpperBound: past(prefix)}
 	if l.After != "" {
-		at := keyBuilder(prefix[:len(prefix):len(prefix)]).str(l.After)
+		at := keyBuilder(slices.Clip(prefix)).str(l.After)
 		if l.Ascending {
 			o.LowerBound = past(at)
 		} else {

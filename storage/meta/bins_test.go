@@ -51,18 +51,17 @@ func (w *world) bin(id string) Bin {
 	return b
 }
 
-// sweep sweeps until nothing is due, so many at once, and returns how often.
-func (w *world) sweep(limit int) (sweeps int) {
+// sweep sweeps until nothing is due, so many at once.
+func (w *world) sweep(limit int) {
 	w.t.Helper()
-	for w.f.SweepDue(w.now) {
+	for sweeps := 0; w.f.SweepDue(w.now); sweeps++ {
 		if res := mustBe[SweepResult](w, Sweep{Limit: limit}); res.Removed > limit {
 			w.t.Fatalf("a sweep of %d removes %d", limit, res.Removed)
 		}
-		if sweeps++; sweeps > 100_000 {
+		if sweeps > 100_000 {
 			w.t.Fatal("a sweep has no end")
 		}
 	}
-	return sweeps
 }
 
 func TestCreateBin(t *testing.T) {
@@ -304,7 +303,9 @@ func TestIfMatch(t *testing.T) {
 
 	wrong, right := tag(1), tag(7, 2)
 	for _, c := range []Command{
-		RenameBin{ID: id, Name: "n", IfMatch: wrong}, SetBinPrivacy{ID: id, IfMatch: wrong}, DeleteBin{ID: id, IfMatch: wrong},
+		RenameBin{ID: id, Name: "n", IfMatch: wrong},
+		SetBinPrivacy{ID: id, IfMatch: wrong},
+		DeleteBin{ID: id, IfMatch: wrong},
 		ClearVersions{ID: id, IfMatch: wrong}, // also where there is nothing to clear
 	} {
 		equal(t, fmt.Sprintf("%T", c), w.refused(Header{}, c, storage.KindPrecondition, "revision_mismatch"), map[string]any{"revision": int64(2)})

@@ -74,9 +74,16 @@ func TestCollections(t *testing.T) {
 	}
 	w.refused(Header{}, CreateCollection{Account: "zoe"}, storage.KindNotFound, "not_found")
 	for _, c := range []Command{
-		CreateCollection{Account: "bob"}, RenameCollection{Account: "bob", ID: bobs.ID}, DeleteCollection{Account: "bob", ID: bobs.ID},
-		AttachSchema{Account: "bob", Collection: bobs.ID}, CreateSchemaDoc{Account: "bob"}, UpdateSchemaDoc{Account: "bob"},
-		SetMasterKey{Account: "bob"}, CreateAccessKey{Account: "bob"}, UpdateAccessKey{Account: "bob"}, DeleteAccessKey{Account: "bob"},
+		CreateCollection{Account: "bob"},
+		RenameCollection{Account: "bob", ID: bobs.ID},
+		DeleteCollection{Account: "bob", ID: bobs.ID},
+		AttachSchema{Account: "bob", Collection: bobs.ID},
+		CreateSchemaDoc{Account: "bob"},
+		UpdateSchemaDoc{Account: "bob"},
+		SetMasterKey{Account: "bob"},
+		CreateAccessKey{Account: "bob"},
+		UpdateAccessKey{Account: "bob"},
+		DeleteAccessKey{Account: "bob"},
 		ReserveRequests{Account: "bob", Requests: 1},
 	} {
 		w.refused(Header{Actor: Actor{Account: "ann", Key: "key"}}, c, storage.KindForbidden, "not_own_account")

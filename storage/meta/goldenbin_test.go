@@ -57,7 +57,12 @@ func goldenBinValues() []any {
 		Revoked: testStart + 4, LastUsed: testStart + 5, Scopes: []string{ScopeRead}, RatePerMinute: 600, Sealed: []byte{1, 2, 3},
 	}
 	return []any{
-		k, b, BinUpdate{Bin: b, Version: 7}, Cleared{Bin: b, Versions: 8, Deleted: 7}, c, Attached{Collection: c, SchemaDoc: d}, d,
+		k, b,
+		BinUpdate{Bin: b, Version: 7},
+		Cleared{Bin: b, Versions: 8, Deleted: 7},
+		c,
+		Attached{Collection: c, SchemaDoc: d},
+		d,
 		RequestBlock{Requests: 100, Until: testStart + dayMillis},
 	}
 }

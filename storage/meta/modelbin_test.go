@@ -211,7 +211,7 @@ func (m *binModel) update(c UpdateBin) (any, string) {
 	case !c.IfMatch.wants(b.Revision):
 		return nil, "revision_mismatch"
 	}
-	versioned := asked || !b.Private && !(refused && c.Master)
+	versioned := asked || !b.Private && (!refused || !c.Master)
 	versioned = versioned && m.s.Versioning && int64(len(b.versions)) < m.s.VersionsMax
 	at := &b.base
 	if versioned {
