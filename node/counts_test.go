@@ -113,7 +113,7 @@ func statsOf(t *testing.T, s *Service) (meta.Link, meta.LinkDay) {
 func (l *lossyLog) entriesNow() int {
 	l.oneLog.mu.Lock()
 	defer l.oneLog.mu.Unlock()
-	return l.oneLog.entries
+	return l.entries
 }
 
 // TestCountsAreExact: nothing is written while there is nothing, and what a

@@ -150,7 +150,7 @@ type KeyInfo struct {
 }
 
 // KeyInfo returns what the caller's key is, and what it brings.
-func (s *Service) KeyInfo(ctx context.Context, c Caller) (KeyInfo, error) {
+func (s *Service) KeyInfo(_ context.Context, c Caller) (KeyInfo, error) {
 	const op = "node.KeyInfo"
 	if err := needsAccount(op, c); err != nil {
 		return KeyInfo{}, err

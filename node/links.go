@@ -84,8 +84,7 @@ func (s *Service) CheckLinkKey(ctx context.Context, id, deleteKey string) (Link,
 // SetLinkExpiry changes when a short link ends; it may be kept for ever.
 func (s *Service) SetLinkExpiry(ctx context.Context, c Caller, id, deleteKey string, e Expiry) (Link, error) {
 	const op = "node.SetLinkExpiry"
-	l, err := s.managedLink(ctx, op, c, id, deleteKey)
-	if err != nil {
+	if _, err := s.managedLink(ctx, op, c, id, deleteKey); err != nil {
 		return Link{}, err
 	}
 	if !e.wished() {
@@ -95,7 +94,7 @@ func (s *Service) SetLinkExpiry(ctx context.Context, c Caller, id, deleteKey str
 	if err != nil {
 		return Link{}, err
 	}
-	l, _, err = submit[Link](ctx, s, c, meta.SetLinkExpiry{ID: id, Expires: expires}, nil)
+	l, _, err := submit[Link](ctx, s, c, meta.SetLinkExpiry{ID: id, Expires: expires}, nil)
 	return l, err
 }
 

@@ -89,7 +89,7 @@ func TestMailConfig(t *testing.T) {
 		cfg := good
 		c.with(&cfg)
 		err := cfg.validate()
-		e, _ := err.(*storage.Error) //nolint:errorlint,errcheck // it comes bare, or nil
+		e, _ := err.(*storage.Error) //nolint:errorlint // it comes bare, or nil
 		if (err == nil) != (c.field == "") || e != nil && e.Field != c.field {
 			t.Errorf("%s: %v", c.name, err)
 		}

@@ -359,10 +359,11 @@ func TestLinks(t *testing.T) {
 		r.s.CountClick(l.ID, node.Click{Addr: netip.MustParseAddr("198.51.100.7"), Browser: "curl"})
 	}
 	var stats node.LinkStats
-	for today := int32(0); len(stats.Days) == 0 || stats.Link.Clicks < 3; {
-		if today = int32(r.s.Now() / 86_400_000); ctx.Err() != nil {
+	for len(stats.Days) == 0 || stats.Link.Clicks < 3 {
+		if ctx.Err() != nil {
 			t.Fatal("the clicks were never written")
 		}
+		today := int32(r.s.Now() / 86_400_000)
 		if stats, err = r.s.LinkStats(ctx, r.a, l.ID, today-1, today); err != nil {
 			t.Fatal(err)
 		}

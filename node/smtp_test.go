@@ -77,7 +77,7 @@ func (s *SMTPServer) accept() {
 
 // talk is one connection's dialogue; safe is after STARTTLS, or without it.
 func (s *SMTPServer) talk(conn net.Conn, safe bool) {
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(conn, format+"\r\n", args...) }
+	say := func(line string) { _, _ = fmt.Fprint(conn, line+"\r\n") }
 	in := bufio.NewReader(conn)
 	say("220 test ESMTP")
 	var envelope strings.Builder

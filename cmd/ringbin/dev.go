@@ -195,11 +195,11 @@ func (d *devCluster) ready(ctx context.Context) error {
 		return err
 	}
 	d.state.Account = a.ID
-	for api, key := range map[string]*string{node.APIHashBin: &d.state.Key, node.APIPaste69: &d.state.PasteKey} {
+	for dialect, key := range map[string]*string{node.APIHashBin: &d.state.Key, node.APIPaste69: &d.state.PasteKey} {
 		if *key != "" {
 			continue
 		}
-		if _, *key, err = s.CreateKey(ctx, op, a.ID, node.NewKey{API: api, Name: "dev"}); err != nil {
+		if _, *key, err = s.CreateKey(ctx, op, a.ID, node.NewKey{API: dialect, Name: "dev"}); err != nil {
 			return err
 		}
 	}
