@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ringbin/api/web"
 	"ringbin/node"
 	"ringbin/storage"
 )
@@ -144,11 +145,10 @@ func parseVersion(text string) (int64, error) {
 	if strings.Trim(text, "0123456789") != "" {
 		return 0, invalid(invalidVersion)
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return versionMost, nil // too large to be a number of ours
+	if n, ok := web.ParseUint(text, versionMost); ok {
+		return n, nil
 	}
-	return n, nil
+	return versionMost, nil // too large to be a number of ours
 }
 
 func (c *call) read(id string, version int64) error {

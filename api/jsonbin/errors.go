@@ -24,7 +24,7 @@ type errorBody struct {
 }
 
 // WriteError writes an error in JSONBin's format.
-func (d *Dialect) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+func (d *Dialect) WriteError(w http.ResponseWriter, _ *http.Request, err error) {
 	setOrigin(w.Header())
 	status, message := d.describe(err)
 	body := errorBody{Message: message}
@@ -74,19 +74,16 @@ func (d *Dialect) describe(err error) (status int, message string) {
 	case !ok:
 		return http.StatusInternalServerError, internal
 	}
-	switch e.Kind {
-	case storage.KindInternal, storage.KindCorrupt:
-		return http.StatusInternalServerError, internal
-	case storage.KindUnavailable, storage.KindUnknown, storage.KindFull:
+	switch status = web.Status(e.Kind); status {
+	case http.StatusInternalServerError:
+		return status, internal
+	case http.StatusServiceUnavailable, http.StatusInsufficientStorage: // the contract has no 507
 		return http.StatusServiceUnavailable, unavailable
-	case storage.KindRateLimited:
-		return http.StatusTooManyRequests, tooMany
-	case storage.KindTooLarge:
-		limit, _ := e.Details["max_bytes"].(int64)
-		what := e.Field
-		return http.StatusRequestEntityTooLarge, fmt.Sprintf("%s cannot be larger than %d bytes", what, limit)
+	case http.StatusTooManyRequests:
+		return status, tooMany
+	case http.StatusRequestEntityTooLarge:
+		return status, fmt.Sprintf("%s cannot be larger than %v bytes", e.Field, e.Details["max_bytes"])
 	}
-	status = web.Status(e.Kind)
 	if e.Text != "" {
 		return status, e.Text
 	}

@@ -35,7 +35,7 @@ func find(ctx context.Context, record []byte, path string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &walk{ctx: ctx, text: record}
+	w := &walk{ended: ctx.Err, text: record}
 	found, err := w.follow([]span{{0, len(record)}}, steps)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func find(ctx context.Context, record []byte, path string) ([][]byte, error) {
 
 // walk is one evaluation, with what it has used up.
 type walk struct {
-	ctx     context.Context
+	ended   func() error // why there is no more time
 	text    []byte
 	nodes   int
 	unclock int // bytes since the last look at the clock
@@ -72,7 +72,7 @@ func (w *walk) pass(v span) error {
 	w.unclock += v.end - v.start + 1
 	if w.unclock >= clockEvery {
 		w.unclock = 0
-		if w.ctx.Err() != nil {
+		if w.ended() != nil {
 			return errPath
 		}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // A record as large as it may be goes in and comes out as it is; one byte more
-// does not, also where its size was not announced.
+// does not, also where its size was not announced: the client gets to read that.
 func TestLargestRecord(t *testing.T) {
 	t.Parallel()
 	const limit = 10 << 20

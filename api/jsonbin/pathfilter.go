@@ -95,27 +95,27 @@ func (c comparison) holds(w *walk, current span) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	order, comparable := compareValues(left, right)
+	order, ok := compareValues(left, right)
 	switch c.operator {
 	case "==":
-		return comparable && order == 0, nil
+		return ok && order == 0, nil
 	case "!=":
-		return !comparable || order != 0, nil
+		return !ok || order != 0, nil
 	case "<":
-		return comparable && order < 0 && isOrdered(left), nil
+		return ok && order < 0 && isOrdered(left), nil
 	case ">":
-		return comparable && order > 0 && isOrdered(left), nil
+		return ok && order > 0 && isOrdered(left), nil
 	case "<=":
-		return comparable && (order == 0 || order < 0 && isOrdered(left)), nil
+		return ok && (order == 0 || order < 0 && isOrdered(left)), nil
 	default: // >=
-		return comparable && (order == 0 || order > 0 && isOrdered(left)), nil
+		return ok && (order == 0 || order > 0 && isOrdered(left)), nil
 	}
 }
 
 // compareValues compares two values of one type: numbers by what they are,
 // strings by their characters, all others by their spelling. Values of two types
 // can't be compared; nothing equals nothing.
-func compareValues(left, right []byte) (order int, comparable bool) {
+func compareValues(left, right []byte) (order int, ok bool) {
 	if left == nil || right == nil {
 		return 0, left == nil && right == nil
 	}

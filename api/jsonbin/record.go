@@ -30,11 +30,12 @@ func readBody(r *http.Request, what string, limit int64, hold func(int64) (func(
 		}
 	}
 	large := &storage.Error{Op: op, Kind: storage.KindTooLarge, Field: what, Details: map[string]any{"max_bytes": limit}}
-	if r.ContentLength > limit {
-		return nil, release, large
-	}
 	if r.Body == nil {
 		return nil, release, nil
+	}
+	if r.ContentLength > limit {
+		discard(r)
+		return nil, release, large
 	}
 	first := int64(bodyStep)
 	if r.ContentLength >= 0 {
@@ -55,12 +56,25 @@ func readBody(r *http.Request, what string, limit int64, hold func(int64) (func(
 		body = body[:len(body)+n]
 		switch {
 		case int64(len(body)) > limit:
+			discard(r)
 			return nil, release, large
 		case errors.Is(err, io.EOF):
 			return body, release, nil
 		case err != nil:
 			return nil, release, &storage.Error{Op: op, Kind: storage.KindInvalid, Text: invalidJSON, Err: err}
 		}
+	}
+}
+
+// discardMax is how much of a body that is too large is taken all the same.
+const discardMax = 16 << 20
+
+// discard reads what is left of a body, unless that is very much or the client
+// still waits to be asked for it: one that is cut off while it sends may never
+// see the answer.
+func discard(r *http.Request) {
+	if r.ContentLength <= discardMax && r.Header.Get("Expect") == "" {
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, discardMax)) // whatever comes of it, the body is refused
 	}
 }
 

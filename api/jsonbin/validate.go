@@ -36,7 +36,7 @@ func (m *mismatch) String() string {
 func (s *schema) validate(ctx context.Context, record []byte) (*mismatch, error) {
 	ctx, cancel := context.WithTimeout(ctx, validateTimeMax)
 	defer cancel()
-	c := &checker{ctx: ctx, text: record, schema: s}
+	c := &checker{ended: ctx.Err, text: record, schema: s}
 	m := c.check(span{0, len(record)}, []*jsonschema.Schema{s.root})
 	if c.exhausted {
 		return nil, &storage.Error{Op: "jsonbin.validate", Kind: storage.KindUnavailable, Code: "schema_too_costly"}
@@ -46,7 +46,7 @@ func (s *schema) validate(ctx context.Context, record []byte) (*mismatch, error)
 
 // checker is one validation.
 type checker struct {
-	ctx       context.Context
+	ended     func() error // why there is no more time
 	text      []byte
 	schema    *schema
 	steps     int
@@ -57,7 +57,7 @@ type checker struct {
 // step counts a piece of work, and is false when there may be no more.
 func (c *checker) step() bool {
 	const clockEverySteps = 256
-	if c.steps++; c.steps%clockEverySteps == 0 && c.ctx.Err() != nil || c.deep > validateDepthMax {
+	if c.steps++; c.steps%clockEverySteps == 0 && c.ended() != nil || c.deep > validateDepthMax {
 		c.exhausted = true
 	}
 	return !c.exhausted
