@@ -121,14 +121,14 @@ func startBinLoad(t *testing.T, c *testcluster.Cluster) *binLoad {
 // not learn what became of its change is another one from then on.
 func (l *binLoad) run(ctx context.Context, id string, client int) error {
 	for i := client; ctx.Err() == nil; i++ {
-		revision, err := l.read(id, client, i)
+		revision, err := l.read(id, client, i) //nolint:contextcheck // each request has its own time
 		if err != nil {
 			return err
 		}
 		if revision == 0 {
 			continue
 		}
-		if err := l.update(id, client, i, revision); err != nil {
+		if err := l.update(id, client, i, revision); err != nil { //nolint:contextcheck // each request has its own time
 			return err
 		}
 	}
