@@ -170,10 +170,10 @@ func keepDir(tb testing.TB) string {
 
 // models say what each kind of object may answer. A state is an int64.
 var models = map[string]porcupine.Model{
-	ObjectAccount:   nondeterministic(absentState, stepAccount),
-	ObjectKey:       nondeterministic(absentState, stepKey),
-	ObjectReference: nondeterministic(absentState, stepReference),
-	ObjectBin:       nondeterministic(absentState, stepBin),
+	ObjectAccount:   nondeterministic(stepAccount),
+	ObjectKey:       nondeterministic(stepKey),
+	ObjectReference: nondeterministic(stepReference),
+	ObjectBin:       nondeterministic(stepBin),
 }
 
 // absentState is that of an object before anything was done to it.
@@ -182,9 +182,9 @@ const absentState = int64(-1)
 // nondeterministic turns a step into a model. The step returns the state after
 // an operation that took effect, and whether its answer allows for that; an
 // operation without an answer may always have had no effect.
-func nondeterministic(first int64, step func(state int64, o Operation) (int64, bool)) porcupine.Model {
+func nondeterministic(step func(state int64, o Operation) (int64, bool)) porcupine.Model {
 	m := porcupine.NondeterministicModel{
-		Init: func() []any { return []any{first} },
+		Init: func() []any { return []any{absentState} },
 		Step: func(state, input, _ any) []any {
 			s, okState := state.(int64)
 			o, okInput := input.(Operation)

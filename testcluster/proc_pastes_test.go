@@ -77,11 +77,14 @@ func (u *pasteUser) must(i int, method, path, body string, into any) {
 	}
 }
 
-// bytes reads a paste through one node.
-func (u *pasteUser) bytes(i int, id, want string) {
+// pasteText is what is pasted.
+const pasteText = "Hello from Paste69, long enough to lie on three disks and not inside of its own name.\n"
+
+// bytes reads the paste through one node.
+func (u *pasteUser) bytes(i int, id string) {
 	u.t.Helper()
 	status, _, got, err := u.do(u.t.Context(), i, http.MethodGet, "/raw/"+id, "")
-	if err != nil || status != http.StatusOK || string(got) != want {
+	if err != nil || status != http.StatusOK || string(got) != pasteText {
 		u.t.Fatalf("paste through node %d: %d %q, %v", i, status, got, err)
 	}
 }
@@ -130,12 +133,12 @@ func TestProcessPastes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the command line and starts processes")
 	}
-	const target, text = "https://example.com/a?b=c", "Hello from Paste69, long enough to lie on three disks and not inside of its own name.\n"
+	const target = "https://example.com/a?b=c"
 	p := testcluster.StartProcesses(t, testcluster.Build(t), 3)
 	u := newPasteUser(t, p)
 	var paste, link struct{ ID string }
-	u.must(0, http.MethodPost, "/p", `{"content":`+quoted(text)+`,"expires_in":"1 day"}`, &paste)
-	u.bytes(1, paste.ID, text)
+	u.must(0, http.MethodPost, "/p", `{"content":`+quoted(pasteText)+`,"expires_in":"1 day"}`, &paste)
+	u.bytes(1, paste.ID)
 	u.must(1, http.MethodPost, "/u", `{"url":"`+target+`","title":"Example"}`, &link)
 	clicks := int64(0)
 	for range 5 {
@@ -149,8 +152,8 @@ func TestProcessPastes(t *testing.T) {
 		a, b := (killed+1)%3, (killed+2)%3
 		p.Kill(killed)
 		p.WaitFor("a leader beside the killed node", func() bool { return p.Ready(a) && p.Ready(b) })
-		u.bytes(a, paste.ID, text)
-		u.bytes(b, paste.ID, text)
+		u.bytes(a, paste.ID)
+		u.bytes(b, paste.ID)
 		if err := u.click(t.Context(), a, link.ID, target); err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +161,7 @@ func TestProcessPastes(t *testing.T) {
 		u.clicked(b, link.ID, clicks)
 		p.Start(killed)
 		p.WaitReady()
-		u.bytes(killed, paste.ID, text)
+		u.bytes(killed, paste.ID)
 	}
 	p.Check()
 }

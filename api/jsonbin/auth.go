@@ -66,7 +66,7 @@ func (c *call) enterPublic(b node.Bin, right string) error {
 		if c.r.Method == put && storage.KindOf(err) != storage.KindUnauthenticated {
 			return err // what the request means depends on the key
 		}
-		return nil //nolint:nilerr // a key that is no good counts as none
+		return nil // a key that is no good counts as none
 	}
 	if !c.caller.OwnsBin(b) || right != "" && !c.caller.CanBins(right) {
 		c.caller = node.Caller{}

@@ -325,7 +325,7 @@ func (c *create) Read(p []byte) (int, error) {
 	switch {
 	case c.read > c.o.Limit:
 		return n, tooLarge(c.o.Limit)
-	case err != nil && err != io.EOF: //nolint:errorlint // bare at the regular end only
+	case err != nil && err != io.EOF: // bare at the regular end only
 		return n, bodyFault(err)
 	}
 	return n, err

@@ -132,13 +132,15 @@ var createTests = []struct {
 	{"raw, empty, no type", sent{}, fault("Empty file")},
 	{"raw, binary", sent{contentType: "image/png", body: "\x00\xff\x01"}, taken{Content: "\x00\xff\x01", Name: "paste", Type: "application/octet-stream"}},
 	{
-		"raw, headers", sent{contentType: "text/plain", body: "x", headers: map[string]string{
+		"raw, headers",
+		sent{contentType: "text/plain", body: "x", headers: map[string]string{
 			"X-Filename": "a.py", "X-Expires-In": "1h", "X-Private": "YES", "X-Extension": ".RB",
 		}},
 		taken{Content: "x", Name: "a.py", Extension: "rb", Type: "text/plain", UTF8: true, Private: true, Expiry: hourly},
 	},
 	{
-		"raw, query beats header", sent{contentType: "text/plain", body: "x", query: "filename=q.c&ext=d&expires=1h&private=0", headers: map[string]string{
+		"raw, query beats header",
+		sent{contentType: "text/plain", body: "x", query: "filename=q.c&ext=d&expires=1h&private=0", headers: map[string]string{
 			"X-Filename": "a.py", "X-Expires-In": "60min", "X-Private": "yes", "X-Extension": "rb",
 		}},
 		taken{Content: "x", Name: "q.c", Extension: "d", Type: "text/plain", UTF8: true, Expiry: hourly},
@@ -161,7 +163,8 @@ var createTests = []struct {
 	// Multipart.
 	{"parts", sent{contentType: partsType, body: parts("file; filename=\"a.go\": package a")}, taken{Content: "package a", Name: "a.go", Extension: "go", Type: "text/plain", UTF8: true}},
 	{
-		"parts, options on both sides", sent{contentType: partsType, query: "filename=q&expires_in=2h", body: parts("expires_in: 1h", "file; filename=\"a.go\": x", "private: on", "filename: b.md")},
+		"parts, options on both sides",
+		sent{contentType: partsType, query: "filename=q&expires_in=2h", body: parts("expires_in: 1h", "file; filename=\"a.go\": x", "private: on", "filename: b.md")},
 		taken{Content: "x", Name: "b.md", Extension: "md", Type: "text/markdown", UTF8: true, Private: true, Expiry: hourly},
 	},
 	{"parts, headers are none", sent{contentType: partsType, body: parts("content: x"), headers: map[string]string{"X-Private": "yes"}}, text("x")},
@@ -202,7 +205,8 @@ var createTests = []struct {
 	{"json", sent{contentType: jsonType, body: `{"content":"Hello World"}`}, text("Hello World")},
 	{"json, parameters and case", sent{contentType: "Application/JSON; charset=utf-8", body: ` { "content" : "a\u0041\n\ud83d\ude00\ud800" } `}, text("aA\n\U0001f600\ufffd")},
 	{
-		"json, all", sent{contentType: jsonType, body: `{"expires_in":"1h","unknown":{"a":[1,2.5e-3,{}],"b":[]},"content":"x","private":true,"filename":"f.md","extension":null}`},
+		"json, all",
+		sent{contentType: jsonType, body: `{"expires_in":"1h","unknown":{"a":[1,2.5e-3,{}],"b":[]},"content":"x","private":true,"filename":"f.md","extension":null}`},
 		taken{Content: "x", Name: "f.md", Extension: "md", Type: "text/markdown", UTF8: true, Private: true, Expiry: hourly},
 	},
 	{"json, null is absent", sent{contentType: jsonType, body: `{"content":null,"url":null,"api_key":null,"private":null,"content":"x","content":"y"}`}, text("x")},

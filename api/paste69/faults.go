@@ -10,7 +10,7 @@ const (
 	textOneSource   = "Give only one of file, content or url"
 	textNoFile      = "No file provided"
 	textEmptyFile   = "Empty file"
-	textAPIKey      = "api_key must be a header or query parameter"
+	textAPIKey      = "api_key must be a header or query parameter" //nolint:gosec // a message
 	textPrivate     = "Invalid value for private"
 	textExpiry      = "Invalid expiration format"
 	textPast        = "Expiration time must be in the future"

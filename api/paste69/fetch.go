@@ -68,7 +68,7 @@ func NewFetcher(o FetchOptions) *Fetcher {
 }
 
 func fetchFailed(err error) error {
-	return invalid("fetch_failed", textFetch, fmt.Errorf("%s", err)) // %s: no io.EOF, no Kind from below
+	return invalid("fetch_failed", textFetch, errors.New(err.Error())) // its text only: no io.EOF, no Kind from below
 }
 
 // Get fetches a body of at most limit bytes, counted after decompression. What
@@ -79,7 +79,7 @@ func (f *Fetcher) Get(ctx context.Context, rawURL string, limit int64) (body io.
 	if err != nil {
 		return nil, "", fetchFailed(err)
 	}
-	resp, err := f.open(ctx, u, fetchTotalMax)
+	resp, err := f.open(ctx, u, fetchTotalMax) //nolint:bodyclose // the caller closes it
 	if err != nil {
 		return nil, "", fetchFailed(err)
 	}

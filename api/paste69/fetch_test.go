@@ -64,12 +64,10 @@ func TestRefused(t *testing.T) {
 
 // world is an Internet of one server, under any name and address.
 type world struct {
-	handler http.Handler
 	names   map[string][]string // addresses by name; each look-up may be seen
 	looked  []string
 	dialed  []string
 	rules   FetchRules
-	tls     *tls.Config
 	dial    func(ctx context.Context, to netip.AddrPort) (net.Conn, error) // nil: the server
 	serving *httptest.Server
 	secure  *httptest.Server
@@ -88,7 +86,7 @@ func newWorld(t *testing.T, handler http.HandlerFunc) (*world, *Fetcher) {
 		Rules:   func() FetchRules { return w.rules },
 		Resolve: w.resolve,
 		Dial:    w.connect,
-		TLS:     &tls.Config{RootCAs: roots}, //nolint:gosec // a test's
+		TLS:     &tls.Config{RootCAs: roots},
 	})
 }
 

@@ -1,6 +1,7 @@
 package paste69
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ func describe(names, extensions []string, head []byte) description {
 			d.name = cleanName(name)
 		}
 	}
-	candidates := append(extensions[:len(extensions):len(extensions)], extensionOf(d.name), found.extension)
+	candidates := append(slices.Clip(extensions), extensionOf(d.name), found.extension)
 	if found.text {
 		candidates = append(candidates, "txt")
 	}

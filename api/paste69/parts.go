@@ -46,7 +46,7 @@ func (f *partFields) next() (*field, error) {
 	f.body.metered, f.body.left = true, partHeaderMax
 	part, err := f.parts.NextRawPart()
 	f.body.metered = false
-	if err == io.EOF { //nolint:errorlint // bare at the final boundary, wrapped where the body broke off
+	if err == io.EOF { // bare at the final boundary, wrapped where the body broke off
 		return nil, io.EOF
 	}
 	if err != nil {

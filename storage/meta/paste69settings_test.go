@@ -26,7 +26,7 @@ func TestPaste69Settings(t *testing.T) {
 		"retention_never":                  {RetentionNever: new("some")},
 		"keys_mode":                        {KeysMode: new("")},
 		"fetch_ports":                      {FetchPorts: new([]int64{80, 65536})},
-		"fetch_deny":                       {FetchDeny: new([]string{"192.0.2.0/24", "192.0.2.1"})},
+		"fetch_deny":                       {FetchDeny: new([]string{"192.0.2.0/24", ""})},
 		"cors_origins":                     {CORSOrigins: new(make([]string, originsMax+1))},
 		"flush_millis":                     {FlushMillis: n(0)},
 		"flush_count":                      {FlushCount: n(0)},
