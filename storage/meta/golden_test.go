@@ -218,7 +218,7 @@ var laterMembers = map[string]Command{
 	"SetSettings.Patch.DeletionGraceSeconds": SetSettings{Patch: SettingsPatch{DeletionGraceSeconds: new(int64(3600))}},
 	"SetSettings.Patch.Paste69":              SetSettings{Patch: SettingsPatch{Paste69: goldenPaste69()}},
 	"SetSettings.Patch.JSONBin":              SetSettings{Patch: SettingsPatch{JSONBin: goldenJSONBin()}},
-	"NewEpoch.Former":                       NewEpoch{Node: testNode("n1", 3), Ring: testRing(2, 1, "n1"), Former: "cluster"},
+	"NewEpoch.Former":                        NewEpoch{Node: testNode("n1", 3), Ring: testRing(2, 1, "n1"), Former: "cluster"},
 }
 
 // laterInValues are the same of values; they are set in the golden file of another one.
