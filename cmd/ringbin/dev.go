@@ -41,8 +41,9 @@ type devState struct {
 	Secret  string `json:"secret"`
 	Account string `json:"account,omitempty"`
 	Key     string `json:"key,omitempty"`
-	// PasteKey is the account's key of Paste69.
+	// PasteKey is the account's key of Paste69, BinKey its master key of JSONBin.
 	PasteKey string `json:"paste_key,omitempty"`
+	BinKey   string `json:"bin_key,omitempty"`
 }
 
 type devOptions struct {
@@ -174,7 +175,7 @@ func (d *devCluster) ready(ctx context.Context) error {
 			return err
 		}
 	}
-	if d.state.Key != "" && d.state.PasteKey != "" {
+	if d.state.Key != "" && d.state.PasteKey != "" && d.state.BinKey != "" {
 		return nil
 	}
 	s := d.nodes[0].Service()
@@ -195,7 +196,7 @@ func (d *devCluster) ready(ctx context.Context) error {
 		return err
 	}
 	d.state.Account = a.ID
-	for dialect, key := range map[string]*string{node.APIHashBin: &d.state.Key, node.APIPaste69: &d.state.PasteKey} {
+	for dialect, key := range map[string]*string{node.APIHashBin: &d.state.Key, node.APIPaste69: &d.state.PasteKey, node.APIJSONBin: &d.state.BinKey} {
 		if *key != "" {
 			continue
 		}
@@ -216,15 +217,14 @@ func (d *devCluster) tell(out io.Writer) {
 	}
 	at := func(i int) string { return d.nodes[i%len(d.nodes)].Addresses().HTTP } // one line for each of three nodes
 	fmt.Fprintf(&b, "\n  account     %s (balance $%d.%02d to begin with)\n", d.state.Account, devBalance/100, devBalance%100)
-	fmt.Fprintf(&b, "  API key     %s\n  of Paste69  %s\n\nTry:\n\n", d.state.Key, d.state.PasteKey)
+	fmt.Fprintf(&b, "  API key     %s\n  of Paste69  %s\n  of JSONBin  %s\n  pages       http://%s/\n\nTry:\n\n",
+		d.state.Key, d.state.PasteKey, d.state.BinKey, at(0))
 	fmt.Fprintf(&b, `  curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' -H 'Content-Type: text/plain' --data-binary '%[5]s' 'http://%[2]s/api/content?retention_months=1'
   curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' http://%[3]s/api/balance
   curl -sS -w '\n' http://%[6]s/%[4]s.txt
-  curl -sS -w '\n' -H 'Content-Type: text/plain' --data-binary '%[5]s' 'http://%[2]s/p?expires_in=1h'
-  curl -sS -w '\n' -H 'Authorization: Bearer %[7]s' -d url=https://example.com http://%[3]s/u
 
 Ctrl-C stops it; the next start goes on with the same data.
-`, d.state.Key, at(0), at(1), storage.SumCID([]byte(hello)), hello, at(2), d.state.PasteKey)
+`, d.state.Key, at(0), at(1), storage.SumCID([]byte(hello)), hello, at(2))
 	_, _ = out.Write(b.Bytes()) // to the terminal
 }
 
