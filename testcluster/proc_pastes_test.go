@@ -97,25 +97,36 @@ func (u *pasteUser) click(ctx context.Context, i int, id, target string) error {
 	return err
 }
 
-// clicked waits until a node shows so many clicks, and fails on one more.
+// linkStats is what of a short link's statistics is looked at.
+type linkStats struct {
+	Clicks     int64
+	Total      int64                   `json:"total_views"`
+	Unique     int64                   `json:"unique_views"`
+	Referrers  map[string]int64        `json:"top_referrers"`
+	Browsers   map[string]int64        `json:"top_browsers"`
+	ViewsByDay []struct{ Value int64 } `json:"views_by_day"`
+}
+
+// counted waits until a node shows so many clicks.
+func (u *pasteUser) counted(i int, id string, want int64) linkStats {
+	u.t.Helper()
+	for started := time.Now(); ; time.Sleep(readEvery) { // between two looks, not instead of one
+		var s linkStats
+		u.must(i, http.MethodGet, "/u/"+id+"/stats", "", &s)
+		if s.Clicks >= want {
+			return s
+		}
+		if time.Since(started) > statsWait {
+			u.t.Fatalf("after %d clicks node %d shows %+v", want, i, s)
+		}
+	}
+}
+
+// clicked waits until a node shows so many clicks by curl, and fails on one more.
 func (u *pasteUser) clicked(i int, id string, want int64) {
 	u.t.Helper()
-	var s struct {
-		Clicks     int64
-		Total      int64                   `json:"total_views"`
-		Unique     int64                   `json:"unique_views"`
-		Referrers  map[string]int64        `json:"top_referrers"`
-		Browsers   map[string]int64        `json:"top_browsers"`
-		ViewsByDay []struct{ Value int64 } `json:"views_by_day"`
-	}
 	started := time.Now()
-	for {
-		u.must(i, http.MethodGet, "/u/"+id+"/stats", "", &s)
-		if s.Clicks >= want || time.Since(started) > statsWait {
-			break
-		}
-		time.Sleep(readEvery) // between two looks, not instead of one
-	}
+	s := u.counted(i, id, want)
 	u.t.Logf("%d clicks shown by node %d %s after the last one", s.Clicks, i, time.Since(started).Round(time.Millisecond))
 	sum := int64(0)
 	for _, d := range s.ViewsByDay {
