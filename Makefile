@@ -8,7 +8,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 60s
 SEED     ?= $(shell date +%s)
 
-.PHONY: dev build test race lint chaos matrix chaos-teeth sim bench fuzz clean
+.PHONY: dev build test race lint chaos matrix chaos-teeth sim screens bench fuzz clean
 
 dev: build ## three nodes on loopback, with an account, a key and curl lines
 	./bin/ringbin dev --data-dir ./dev
@@ -42,6 +42,9 @@ chaos-teeth: ## mistakes planted one by one: each must be caught
 
 sim: ## whole nodes in virtual time, with power losses, for CHAOS_TIME
 	RINGBIN_CHAOS_TIME=$(or $(CHAOS_TIME),60s) $(GO) test -tags $(TAGS) -count=1 -v -timeout 60m -run '^TestSim' ./testcluster
+
+screens: ## every page in a real browser, in all sizes and schemes; pictures in api/paste69/testdata/screens
+	RINGBIN_SCREENS=1 $(GO) test -tags $(TAGS) -count=1 -v -timeout 60m -run InBrowser ./api/paste69
 
 bench: build ## a cluster of its own on spare ports, measured and stopped
 	./bin/ringbin bench --self

@@ -6,37 +6,95 @@ package api
 import (
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/julienschmidt/httprouter"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"ringbin/api/hashbin"
+	"ringbin/api/jsonbin"
+	"ringbin/api/paste69"
 	"ringbin/api/web"
 	"ringbin/node"
+	"ringbin/storage"
 )
 
 // New makes the HTTP faces of a node.
 func New(s *node.Service) node.Handlers {
-	public := newFront(s, publicRoutes(s))
-	return node.Handlers{Public: public, Admin: adminRoutes(s, public.before(hashbin.NewOperator(s)))}
+	rt := publicRoutes(s)
+	public := newFront(s, rt, rt.writeError)
+	return node.Handlers{Public: public, Admin: adminRoutes(s, public.before(hashbin.NewOperator(s), hashbin.WriteError))}
 }
 
-// publicRoutes are the dialects' and the node's own, on one root.
-func publicRoutes(s *node.Service) http.Handler {
+// root is the dialects and the node's own routes, on one root.
+type root struct {
+	hashbin *web.Router // with the node's own routes
+	paste69 *paste69.Dialect
+	jsonbin *jsonbin.Dialect
+}
+
+func publicRoutes(s *node.Service) *root {
 	rt := hashbin.New(s)
 	for path, h := range healthRoutes(s, codesOnly) {
 		rt.Handle(http.MethodGet, path, func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
 			return h(w, r)
 		})
 	}
-	rt.Handle(http.MethodGet, "/openapi/hashbin.yaml", func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
-		h := w.Header()
-		h.Set("Content-Type", "application/yaml")
-		h.Set("Access-Control-Allow-Origin", "*")
-		_, err := w.Write(hashbin.OpenAPI)
-		return err
-	})
-	return rt
+	for name, document := range map[string][]byte{
+		node.APIHashBin: hashbin.OpenAPI, node.APIPaste69: paste69.OpenAPI, node.APIJSONBin: jsonbin.OpenAPI,
+	} {
+		rt.Handle(http.MethodGet, "/openapi/"+name+".yaml", func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+			h := w.Header()
+			h.Set("Content-Type", "application/yaml")
+			h.Set("Access-Control-Allow-Origin", "*")
+			_, err := w.Write(document)
+			return err
+		})
+	}
+	return &root{hashbin: rt, paste69: paste69.New(s, rt.Routes()), jsonbin: jsonbin.New(s)}
+}
+
+// ServeHTTP hands a request to whose path it is.
+func (rt *root) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case isJSONBin(r.URL.Path):
+		rt.jsonbin.ServeHTTP(w, r)
+	case isPaste69(r.URL.Path):
+		rt.paste69.ServeHTTP(w, r)
+	default:
+		rt.hashbin.ServeHTTP(w, r)
+	}
+}
+
+// writeError is for what fails before anybody has the request.
+func (rt *root) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case isJSONBin(r.URL.Path):
+		rt.jsonbin.WriteError(w, r, err)
+	case isPaste69(r.URL.Path):
+		rt.paste69.WriteError(w, r, err)
+	default:
+		hashbin.WriteError(w, r, err)
+	}
+}
+
+// isJSONBin is for /v3 and all below it.
+func isJSONBin(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return first == "v3"
+}
+
+// isPaste69 is for all of the root but other dialects' places, the node's own
+// routes, and content by its CID.
+func isPaste69(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch first {
+	case "api", "v3", "livez", "readyz", "healthz", "openapi":
+		return false
+	}
+	name, _, _ := strings.Cut(first, ".")
+	_, err := storage.ParseCID(name)
+	return err != nil
 }
 
 type plainHandler func(w http.ResponseWriter, r *http.Request) error

@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"ringbin/api/hashbin"
 	"ringbin/api/web"
 	"ringbin/node"
 	"ringbin/storage"
@@ -24,19 +23,20 @@ const requestIDMax = 64
 // front is what every request to a dialect passes on its way.
 type front struct {
 	next    http.Handler
+	render  web.ErrorFunc // for what fails before a dialect has the request
 	logger  *slog.Logger
 	numbers *numbers
 	places  chan struct{}
 }
 
-func newFront(s *node.Service, next http.Handler) *front {
-	return &front{next: next, logger: s.Logger(), numbers: newNumbers(s.Metrics()), places: make(chan struct{}, requestsMax)}
+func newFront(s *node.Service, next http.Handler, render web.ErrorFunc) *front {
+	return &front{next: next, render: render, logger: s.Logger(), numbers: newNumbers(s.Metrics()), places: make(chan struct{}, requestsMax)}
 }
 
 // before is the same front, numbers and places included, before other routes.
-func (f *front) before(next http.Handler) *front {
+func (f *front) before(next http.Handler, render web.ErrorFunc) *front {
 	other := *f
-	other.next = next
+	other.next, other.render = next, render
 	return &other
 }
 
@@ -67,7 +67,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-f.places }()
 	default:
 		rec.Err = &storage.Error{Op: "api.front", Kind: storage.KindUnavailable, Code: "overloaded"}
-		hashbin.WriteError(sent, r, rec.Err)
+		f.render(sent, r, rec.Err)
 		return
 	}
 	f.next.ServeHTTP(sent, r)
@@ -102,7 +102,7 @@ func (f *front) trap(panicked any, sent *web.Response, r *http.Request, rec *web
 	}
 	render := rec.Render
 	if render == nil {
-		render = hashbin.WriteError
+		render = f.render
 	}
 	render(sent, r, rec.Err)
 	return false

@@ -48,7 +48,7 @@ func testFront(t *testing.T) (*front, *web.Router, *journal) {
 	log := &journal{}
 	rt := web.NewRouter("test", hashbin.WriteError, nil)
 	return &front{
-		next: rt, logger: slog.New(slog.NewJSONHandler(log, nil)),
+		next: rt, render: hashbin.WriteError, logger: slog.New(slog.NewJSONHandler(log, nil)),
 		numbers: newNumbers(prometheus.NewRegistry()), places: make(chan struct{}, 1),
 	}, rt, log
 }
@@ -141,7 +141,7 @@ func TestTooManyRequests(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { do(t, f, "/slow") })
 	<-started
-	w := do(t, f.before(http.NotFoundHandler()), "/other") // another port's front has the same places
+	w := do(t, f.before(http.NotFoundHandler(), hashbin.WriteError), "/other") // another port's front has the same places
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "overloaded") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -34,8 +34,13 @@ const (
 	labelGossip = "ringbin gossip key v1"
 	labelCA     = "ringbin ca seed v1"
 	labelAdmin  = "ringbin admin token v1"
-	labelSeal   = "ringbin seal key v1"
 )
+
+// SealInfo is what a sealing key is derived for: a key seals one kind of secret.
+type SealInfo string
+
+// SealAccessKeys is for the access keys of JSONBin.
+const SealAccessKeys SealInfo = "ringbin/jsonbin/access-key/v1"
 
 // Trust is what follows from the cluster secret: the gossip key, the cluster's
 // certificate authority, the operator's token, the key for the few secrets
@@ -45,8 +50,9 @@ type Trust struct {
 }
 
 type epoch struct {
-	number                  uint64
-	gossip, ca, admin, seal []byte
+	number            uint64
+	secret            []byte
+	gossip, ca, admin []byte
 }
 
 // NewSecret returns a new line for a secret file: 32 random bytes under epoch 1.
@@ -111,8 +117,8 @@ func parseEpoch(line string) (epoch, error) {
 	if err != nil || len(b) != secretBytes {
 		return epoch{}, fmt.Errorf("the secret is not %d bytes in base64url", secretBytes)
 	}
-	e := epoch{number: n}
-	for label, key := range map[string]*[]byte{labelGossip: &e.gossip, labelCA: &e.ca, labelAdmin: &e.admin, labelSeal: &e.seal} {
+	e := epoch{number: n, secret: b}
+	for label, key := range map[string]*[]byte{labelGossip: &e.gossip, labelCA: &e.ca, labelAdmin: &e.admin} {
 		if *key, err = hkdf.Key(sha256.New, b, nil, label, secretBytes); err != nil {
 			return epoch{}, fmt.Errorf("derive keys: %w", err)
 		}
@@ -143,8 +149,26 @@ func (t *Trust) GossipKeys() [][]byte {
 	return keys
 }
 
-// SealKey returns the key for secrets that must be shown again.
-func (t *Trust) SealKey() []byte { return t.epochs[0].seal }
+// SealKey is a key for secrets that must be shown again, and the epoch of the
+// cluster secret that it follows from.
+type SealKey struct {
+	Epoch uint32
+	Key   []byte // 32 bytes
+}
+
+// SealKeys returns the keys of a cluster for one kind of secrets that must be
+// shown again; the first one seals, all open.
+func (t *Trust) SealKeys(clusterID string, info SealInfo) ([]SealKey, error) {
+	keys := make([]SealKey, len(t.epochs))
+	for i, e := range t.epochs {
+		key, err := hkdf.Key(sha256.New, e.secret, []byte(clusterID), string(info), secretBytes)
+		if err != nil {
+			return nil, storage.E("cluster.SealKeys", storage.KindInternal, err)
+		}
+		keys[i] = SealKey{Epoch: uint32(e.number), Key: key}
+	}
+	return keys, nil
+}
 
 // Certificates are valid for a century, the year 1999 to 2099: what makes them
 // good is the secret, not a date, and simulations begin in the year 2000.

@@ -130,8 +130,38 @@ func TestAdminToken(t *testing.T) {
 	if keys := both.GossipKeys(); len(keys) != 2 || !slices.Equal(keys[0], is.GossipKeys()[0]) || !slices.Equal(keys[1], was.GossipKeys()[0]) {
 		t.Error("gossip keys are not those of the epochs in their order")
 	}
-	if slices.Equal(both.SealKey(), both.GossipKeys()[0]) || !slices.Equal(both.SealKey(), is.SealKey()) {
-		t.Error("the seal key is not one of its own, of the first epoch")
+}
+
+// Sealing keys follow from the secret, the cluster and the kind of what is
+// sealed; the first epoch's comes first.
+func TestSealKeys(t *testing.T) {
+	t.Parallel()
+	older, newer := secretLine(1), secretLine(2)
+	keys := func(trust *Trust, clusterID string, info SealInfo) []SealKey {
+		t.Helper()
+		k, err := trust.SealKeys(clusterID, info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	both := mustTrust(t, newer, older)
+	got := keys(both, "c", SealAccessKeys)
+	if len(got) != 2 || got[0].Epoch != 2 || got[1].Epoch != 1 {
+		t.Fatalf("epochs are not those of the file: %d keys", len(got))
+	}
+	if was := keys(mustTrust(t, older), "c", SealAccessKeys); !slices.Equal(was[0].Key, got[1].Key) {
+		t.Error("an epoch's key changes with the place of its line")
+	}
+	for name, other := range map[string][]byte{
+		"another epoch":   got[1].Key,
+		"another cluster": keys(both, "d", SealAccessKeys)[0].Key,
+		"another kind":    keys(both, "c", "x")[0].Key,
+		"gossip":          both.GossipKeys()[0],
+	} {
+		if slices.Equal(other, got[0].Key) {
+			t.Errorf("the key is that of %s", name)
+		}
 	}
 }
 

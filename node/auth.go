@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"strings"
 	"time"
 
 	"ringbin/storage"
@@ -16,6 +17,11 @@ type Caller struct {
 	Key      string // key id
 	Operator bool
 	rate     int64 // requests a minute of the key's own; 0: the setting's default
+
+	// Of keys of JSONBin. The master key may do all that can be done with the
+	// account's bins, an access key what it was made for.
+	Master bool
+	rights binRights
 }
 
 func (c Caller) actor() meta.Actor { return meta.Actor{Account: c.Account, Key: c.Key} }
@@ -28,11 +34,27 @@ func (c Caller) scope() string {
 	return c.Account
 }
 
-// secretPrefix is what a key of a dialect begins with.
-const secretPrefix = "hb_live_"
+// secretForm is what the keys of a dialect look like: a prefix and so many
+// random symbols, of which 32 are 190 bits.
+type secretForm struct {
+	prefix  string
+	symbols int
+}
 
-// secretSymbols is the length of the random part of a key: 62^32 is 190 bits.
-const secretSymbols = 32
+// secretForms are the dialects that have keys.
+var secretForms = map[string]secretForm{
+	APIHashBin: {prefix: "hb_live_", symbols: 32},
+	APIPaste69: {prefix: "p69_", symbols: 60},
+}
+
+func (f secretForm) draw() string { return f.prefix + randomText(f.symbols) }
+
+// fits is whether a secret can be a key of a dialect at all. What can't be one
+// is refused without a question to the leader.
+func (f secretForm) fits(secret string) bool {
+	random, ok := strings.CutPrefix(secret, f.prefix)
+	return ok && len(random) == f.symbols && isAlphanumeric(random)
+}
 
 const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -49,21 +71,14 @@ func (s *Service) Authenticate(ctx context.Context, api, secret string) (Caller,
 	if secret == "" {
 		return Caller{}, unauthenticated(op, "auth_missing")
 	}
-	if !wellFormed(secret) {
+	if form, ok := secretForms[api]; !ok || !form.fits(secret) {
 		return Caller{}, unauthenticated(op, "auth_invalid")
 	}
 	if err := s.fresh(ctx, op); err != nil {
 		return Caller{}, err
 	}
 	hash := sha256.Sum256([]byte(secret))
-	key, found, err := s.n.fsm.KeyByHash(hash)
-	if err == nil && !found {
-		// A miss may only mean that this node is behind.
-		if err := s.n.catchUp(ctx); err != nil {
-			return Caller{}, err
-		}
-		key, found, err = s.n.fsm.KeyByHash(hash)
-	}
+	key, found, err := confirmed(ctx, s, func() (Key, bool, error) { return s.n.fsm.KeyByHash(hash) })
 	if err != nil {
 		return Caller{}, err
 	}
@@ -73,7 +88,7 @@ func (s *Service) Authenticate(ctx context.Context, api, secret string) (Caller,
 	if err := s.usable(op, key); err != nil {
 		return Caller{}, err
 	}
-	s.uses.note(key.ID, s.now())
+	s.counts.use(key.ID, s.now())
 	return Caller{Account: key.Account, Key: key.ID, rate: key.RatePerMinute}, nil
 }
 
@@ -107,13 +122,8 @@ func (s *Service) fresh(ctx context.Context, op string) error {
 	return s.n.catchUp(ctx)
 }
 
-// wellFormed is whether a secret can be a key of a dialect at all. What can't
-// be one is refused without a question to the leader.
-func wellFormed(secret string) bool {
-	if len(secret) != len(secretPrefix)+secretSymbols || secret[:len(secretPrefix)] != secretPrefix {
-		return false
-	}
-	for _, b := range []byte(secret[len(secretPrefix):]) {
+func isAlphanumeric(s string) bool {
+	for _, b := range []byte(s) {
 		if b < '0' || b > '9' && b < 'A' || b > 'Z' && b < 'a' || b > 'z' {
 			return false
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"time"
 
@@ -41,6 +42,9 @@ type Config struct {
 	BehindTLS       bool   // a TLS terminator stands in front of the public port
 
 	ContentBaseURL string         // host of its own for content; "" is the request's own
+	PasteBaseURL   string         // what Paste69's absolute URLs begin with; "": the request's own
+	GeoIPFile      string         // database that tells addresses' countries; "": none
+	SMTP           SMTPConfig     // the mail server for key requests; without a host no mail is sent
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
 
 	CacheBytes     int64         // block cache of the blob store; 0: its default
@@ -139,10 +143,24 @@ func (c Config) validate() error {
 	if c.BootstrapExpect < 0 || c.BootstrapExpect > 1 && len(c.Join) == 0 {
 		return bad("bootstrap-expect", "needs join with the RPC addresses of the founders")
 	}
+	if field, want := c.SMTP.fault(); field != "" {
+		return bad(field, want)
+	}
+	if c.PasteBaseURL == "" && c.SMTP.Host != "" {
+		return bad("paste-base-url", "required with smtp-host: links in mails begin with it")
+	}
+	if c.PasteBaseURL != "" && !absolute(c.PasteBaseURL) {
+		return bad("paste-base-url", "an absolute http or https URL without query")
+	}
 	if len(c.Join) > 0 && c.SecretFile == "" && len(c.Secret) == 0 {
 		return bad("cluster-secret-file", "required to join others")
 	}
 	return nil
+}
+
+func absolute(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
 func loopback(addr string) bool {

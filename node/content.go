@@ -33,12 +33,14 @@ type Content struct {
 	inline []byte
 }
 
-// Content finds live content, inline content always. KindNotFound
+// Content finds live content by its CID, inline content always; what only
+// pastes refer to is not found here. KindNotFound
 // (content_not_found); KindUnavailable (no_leader) when a miss cannot be
 // confirmed: a miss is never stale.
 func (s *Service) Content(ctx context.Context, cid storage.CID) (*Content, error) {
 	const op = "node.Content"
-	c := &Content{CID: cid, MaxAge: maxAgeMax, ctx: ctx}
+	c := s.contentOf(ctx, cid, "")
+	c.MaxAge = maxAgeMax
 	b, live, err := s.lookUp(ctx, cid)
 	switch {
 	case err != nil:
@@ -53,14 +55,32 @@ func (s *Service) Content(ctx context.Context, cid storage.CID) (*Content, error
 	default:
 		c.ContentType = http.DetectContentType(cid.Content())
 	}
+	return c, nil
+}
+
+// contentOf is the bytes of a CID, whatever the catalogue says of it.
+func (s *Service) contentOf(ctx context.Context, cid storage.CID, mediaType string) *Content {
+	c := &Content{CID: cid, ContentType: mediaType, ctx: ctx}
 	if cid.Inline() {
 		c.inline = cid.Content()
-		return c, nil
+		return c
 	}
 	c.open = func(ctx context.Context, offset int64) (io.ReadCloser, error) {
 		return s.n.replicas.Open(ctx, cid, offset, -1)
 	}
-	return c, nil
+	return c
+}
+
+// confirmed looks something up. A hit is local. A miss counts only once this
+// node has applied all that was committed when it was asked.
+func confirmed[T any](ctx context.Context, s *Service, look func() (T, bool, error)) (v T, found bool, err error) {
+	if v, found, err = look(); err != nil || found {
+		return v, found, err
+	}
+	if err := s.n.catchUp(ctx); err != nil {
+		return v, false, err
+	}
+	return look()
 }
 
 // lookUp finds what the catalogue says of a CID. A hit is local. A miss counts
@@ -95,7 +115,7 @@ func (s *Service) blob(cid storage.CID, now int64) (meta.Blob, bool, error) {
 		now = 0
 	}
 	b, found, err := s.n.fsm.Blob(cid, now)
-	return b, found && b.Alive && !b.Blocked, err
+	return b, found && b.Shown && !b.Blocked, err
 }
 
 // Metadata returns live content's record. Inline content needs a live

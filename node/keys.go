@@ -26,7 +26,7 @@ const dayMillis = 86_400_000
 type NewKey struct {
 	API           string
 	Name          string
-	ExpiresInDays *int // nil: the default, 365
+	ExpiresInDays *int // nil: the dialect's default, 365 in HashBin and never in Paste69
 	Scopes        []string
 	RatePerMinute int64
 }
@@ -68,7 +68,7 @@ func (s *Service) Keys(ctx context.Context, c Caller, api string) ([]Key, error)
 	keys := make([]Key, 0, len(all))
 	for _, k := range all {
 		if k.Revoked == 0 && (k.Expires == 0 || k.Expires+keyExpiredKept > now) {
-			k.LastUsed = max(k.LastUsed, s.uses.last(k.ID))
+			k.LastUsed = max(k.LastUsed, s.counts.lastUse(k.ID))
 			keys = append(keys, k)
 		}
 	}
@@ -82,21 +82,22 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, account string, k New
 	if !c.Operator && c.Account != account {
 		return Key{}, "", unauthenticated(op, "auth_invalid")
 	}
-	days := keyDaysDefault
-	if k.ExpiresInDays != nil {
-		days = *k.ExpiresInDays
+	if k.API == APIJSONBin {
+		return s.createMasterKey(ctx, c, account, k)
 	}
-	if days < 1 || days > keyDaysMax {
-		return Key{}, "", storage.Invalid(op, "invalid_parameter", "expiresInDays", "integer from 1 to 1825")
+	days, err := k.days(op)
+	if err != nil {
+		return Key{}, "", err
 	}
 	name, err := cleanText(op, "name", k.Name, keyNameMax)
 	if err != nil {
 		return Key{}, "", err
 	}
-	if k.API != APIHashBin {
-		return Key{}, "", storage.Invalid(op, "invalid_parameter", "api", "one of: hashbin")
+	form, ok := secretForms[k.API]
+	if !ok {
+		return Key{}, "", storage.Invalid(op, "invalid_parameter", "api", "one of: hashbin, paste69, jsonbin")
 	}
-	secret = secretPrefix + randomText(secretSymbols)
+	secret = form.draw()
 	v, _, err := submit[meta.Key](ctx, s, c, meta.CreateKey{
 		ID: newID("key"), Account: account, API: k.API, Name: name, Hash: sha256.Sum256([]byte(secret)),
 		Days: days, Scopes: k.Scopes, RatePerMinute: k.RatePerMinute,
@@ -105,6 +106,19 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, account string, k New
 		return Key{}, "", err
 	}
 	return v, secret, nil
+}
+
+// days is how long a key lives, 0 for ever.
+func (k NewKey) days(op string) (int, error) {
+	switch {
+	case k.ExpiresInDays == nil && k.API == APIPaste69:
+		return 0, nil
+	case k.ExpiresInDays == nil:
+		return keyDaysDefault, nil
+	case *k.ExpiresInDays < 1 || *k.ExpiresInDays > keyDaysMax:
+		return 0, storage.Invalid(op, "invalid_parameter", "expiresInDays", "integer from 1 to 1825")
+	}
+	return *k.ExpiresInDays, nil
 }
 
 // cleanText trims a text and checks its length and characters.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -273,4 +274,20 @@ func (n *Node) memberDuties(ctx context.Context) {
 	if err := n.keepHints(); err != nil {
 		n.logger.Error("addresses not written down", "err", err)
 	}
+}
+
+// ClusterHosts returns the hosts of all nodes as they are known to others,
+// names or addresses: what is fetched for a user must not come from them.
+func (s *Service) ClusterHosts() []string {
+	known := s.n.fsm.Nodes()
+	known = append(known, s.n.record())
+	seen := map[string]bool{}
+	for _, m := range known {
+		for _, addr := range []string{m.RPC, m.Gossip, m.HTTP} {
+			if host, _, err := net.SplitHostPort(addr); err == nil && host != "" {
+				seen[host] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }

@@ -33,6 +33,7 @@ func (n *Node) registerMetrics() {
 	n.repairMetrics(gauge)
 	n.ringMetrics(gauge)
 	n.ledgerMetrics(gauge)
+	n.service.counts.metrics()
 }
 
 type gaugeFunc func(name, help string, read func() float64)
@@ -106,6 +107,8 @@ func (n *Node) ledgerMetrics(gauge gaugeFunc) {
 	}
 	gauge("ledger_entries", "Ledger entries.", count(func(c meta.Counts) int64 { return c.Entries }))
 	gauge("ledger_accounts", "Accounts.", count(func(c meta.Counts) int64 { return c.Accounts }))
+	gauge("catalogue_pastes", "Pastes, those that expired and are not swept yet included.", count(func(c meta.Counts) int64 { return c.Pastes }))
+	gauge("catalogue_links", "Short links, those that expired and are not swept yet included.", count(func(c meta.Counts) int64 { return c.Links }))
 	gauge("catalogue_references", "References, those that expired and are not swept yet included.", count(func(c meta.Counts) int64 { return c.References }))
 }
 

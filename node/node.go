@@ -128,6 +128,9 @@ func (n *Node) open(ctx context.Context, handlers func(*Service) Handlers) error
 	if err := n.openCertificate(); err != nil {
 		return err
 	}
+	if err := n.service.places.open(n.cfg.GeoIPFile); err != nil {
+		return err
+	}
 	if err := n.listen(ctx); err != nil {
 		return err
 	}
@@ -277,7 +280,8 @@ func (n *Node) start() {
 		n.wg.Go(func() { n.runMember(n.ctx) })
 		n.wg.Go(func() { n.replicas.Run(n.ctx) })
 		n.wg.Go(func() { n.runCollect(n.ctx) })
-		n.wg.Go(func() { n.service.uses.run(n.ctx) })
+		n.wg.Go(func() { n.service.counts.run(n.ctx) })
+		n.wg.Go(func() { n.runReseal(n.ctx) })
 		n.wg.Go(func() { n.runAudits(n.ctx) })
 	})
 	n.wg.Go(func() { n.health.run(n.ctx) })
@@ -402,7 +406,7 @@ func (n *Node) close(ctx context.Context) error {
 	// 3. What is gathered is flushed while there is still a log to write to.
 	if n.member.Load() && ctx.Err() == nil {
 		flushing, cancel := context.WithTimeout(ctx, flushTimeout)
-		n.service.uses.flush(flushing)
+		n.service.counts.flush(flushing)
 		cancel()
 	}
 	// 4. Leadership is handed over before Raft stops: the others go on at once.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,15 +23,28 @@ func plain(*node.Service) node.Handlers {
 	return node.Handlers{Public: http.NotFoundHandler(), Admin: http.NotFoundHandler()}
 }
 
+// The ports of nodes lie below those that the system gives to outgoing
+// connections, and none is given out twice: tests run side by side.
+const portsFirst, portsEnd = 20_000, 30_000
+
+var portsTaken atomic.Int32
+
+// freeAddr returns a loopback address whose port is free now.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range portsEnd - portsFirst {
+		port := portsFirst + (os.Getpid()*31+int(portsTaken.Add(1)))%(portsEnd-portsFirst)
+		ln, err := lc.Listen(t.Context(), "tcp", fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			continue
+		}
+		if err := ln.Close(); err == nil {
+			return ln.Addr().String()
+		}
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 func open(t *testing.T, n int) []*node.Node {

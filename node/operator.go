@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 
 	"ringbin/storage"
@@ -160,8 +161,16 @@ func (s *Service) Takedowns(ctx context.Context, c Caller, limit int, cursor str
 
 // SetSettings changes settings for the whole cluster.
 func (s *Service) SetSettings(ctx context.Context, c Caller, p SettingsPatch) (Settings, error) {
-	if err := operatorOnly("node.SetSettings", c); err != nil {
+	const op = "node.SetSettings"
+	if err := operatorOnly(op, c); err != nil {
 		return Settings{}, err
+	}
+	if p.Paste69 != nil && p.Paste69.FetchDeny != nil {
+		for _, deny := range *p.Paste69.FetchDeny {
+			if _, err := netip.ParsePrefix(deny); err != nil {
+				return Settings{}, storage.Invalid(op, "invalid_parameter", "paste69.fetch_deny", "prefixes of addresses, as 192.0.2.0/24")
+			}
+		}
 	}
 	v, _, err := submit[meta.Settings](ctx, s, c, meta.SetSettings{Patch: p}, nil)
 	return v, err

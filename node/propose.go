@@ -91,7 +91,9 @@ func newProposer(self storage.NodeID, fsm *meta.FSM, logger *slog.Logger) *propo
 	}
 }
 
-// propose returns what the FSM made of a command. A refusal by the FSM is in
+// propose returns what the FSM made of a command. A header without an id gets
+// one of its own; one with an id, and the time after which it is refused, is
+// proposed again by whoever did not learn what became of it. A refusal by the FSM is in
 // the result; the error is KindUnavailable when the command was certainly not
 // done, and KindUnknown when that cannot be said.
 func (p *proposer) propose(ctx context.Context, h meta.Header, c meta.Command) (meta.Result, error) {
@@ -101,8 +103,9 @@ func (p *proposer) propose(ctx context.Context, h meta.Header, c meta.Command) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	_, _ = rand.Read(h.ID[:])
-	h.NotAfter = max(p.now(), p.fsm.Now()) + notAfterSpan.Milliseconds()
+	if h.ID == (meta.RequestID{}) {
+		h = p.named(h)
+	}
 	command, err := meta.Encode(h, c)
 	if err != nil {
 		return meta.Result{}, err
@@ -145,6 +148,13 @@ func (p *proposer) propose(ctx context.Context, h meta.Header, c meta.Command) (
 		case <-time.After(retryPause):
 		}
 	}
+}
+
+// named gives a header an id, and the time after which it is refused.
+func (p *proposer) named(h meta.Header) meta.Header {
+	_, _ = rand.Read(h.ID[:])
+	h.NotAfter = max(p.now(), p.fsm.Now()) + notAfterSpan.Milliseconds()
+	return h
 }
 
 func (p *proposer) gaveUp(op string, unknown bool, err error) error {

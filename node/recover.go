@@ -282,22 +282,21 @@ func (r *recovery) decide() (entry []byte, err error) {
 	}
 	slices.SortFunc(rep.Removed, func(a, b Gone) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	reason := fmt.Sprintf("recovered from node %s, whose log ends at index %d of term %d; what came later is lost", self.ID, rep.LastIndex, rep.LastTerm)
-	entry, epoch, err := beginEpoch(r.ahead, self, others, reason, rep.LastIndex+2, rep.LastTerm)
+	entry, epoch, err := beginEpoch(r.ahead, meta.NewEpoch{Node: self, Others: others, Reason: reason}, rep.LastIndex+2, rep.LastTerm)
 	rep.Epoch = epoch.Number
 	return entry, err
 }
 
 // beginEpoch makes the entry that makes a cluster of one node, and applies it
 // to a state at an index.
-func beginEpoch(fsm *meta.FSM, self meta.Node, others []storage.NodeID, reason string, index, term uint64) (entry []byte, e meta.Epoch, err error) {
+func beginEpoch(fsm *meta.FSM, begin meta.NewEpoch, index, term uint64) (entry []byte, e meta.Epoch, err error) {
 	const op = "node.beginEpoch"
-	ring, err := ringOfOne(fsm, self)
-	if err != nil {
+	if begin.Ring, err = ringOfOne(fsm, begin.Node); err != nil {
 		return nil, e, err
 	}
 	var h meta.Header
 	_, _ = rand.Read(h.ID[:])
-	command, err := meta.Encode(h, meta.NewEpoch{Node: self, Ring: ring, Reason: reason, Others: others})
+	command, err := meta.Encode(h, begin)
 	if err != nil {
 		return nil, e, err
 	}

@@ -116,7 +116,8 @@ func (r *restore) fill(ctx context.Context, fsm *meta.FSM, self meta.Node) error
 		}
 	}
 	reason := fmt.Sprintf("restored from a backup of cluster %s at index %d", r.report.From, r.report.Index)
-	_, epoch, err := beginEpoch(fsm, self, nil, reason, r.report.Index+1, fsm.AppliedTerm())
+	begin := meta.NewEpoch{Node: self, Reason: reason, Former: r.report.From}
+	_, epoch, err := beginEpoch(fsm, begin, r.report.Index+1, fsm.AppliedTerm())
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"ringbin/storage/meta"
 )
@@ -25,6 +26,21 @@ type (
 	Takedown      = meta.Takedown
 	Settings      = meta.Settings
 	SettingsPatch = meta.SettingsPatch
+	Paste69Patch  = meta.Paste69Patch
+
+	Paste69Settings = meta.Paste69Settings
+
+	Paste   = meta.Paste
+	Link    = meta.Link
+	LinkDay = meta.LinkDay
+
+	JSONBinSettings = meta.JSONBinSettings
+	JSONBinPatch    = meta.JSONBinPatch
+	Bin             = meta.Bin
+	UpdatedBin      = meta.BinUpdate
+	ClearedVersions = meta.Cleared
+	Collection      = meta.Collection
+	SchemaDoc       = meta.SchemaDoc
 )
 
 //revive:enable:exported
@@ -42,8 +58,13 @@ type Service struct {
 	n       *Node
 	logger  *slog.Logger
 	rates   *rates
-	uses    *keyUses
+	counts  *counts
+	mails   *mailer
+	places  *countries
 	uploads chan struct{} // one place for each upload on its way
+
+	records *semaphore.Weighted // bytes of records of bins in memory
+	blocks  *requestBlocks      // requests of JSONBin that are reserved for this node
 
 	mu       sync.Mutex // protects inFlight
 	inFlight map[idemID]struct{}
@@ -69,18 +90,19 @@ const (
 
 func newService(n *Node) *Service {
 	return &Service{
-		n: n, logger: n.logger, rates: newRates(), uses: newKeyUses(n),
+		n: n, logger: n.logger, rates: newRates(), counts: newCounts(n), mails: newMailer(n.cfg), places: &countries{},
 		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
+		records: semaphore.NewWeighted(recordsHeldMax), blocks: newRequestBlocks(),
 	}
 }
 
 // Settings returns the settings that this node has applied.
 func (s *Service) Settings() Settings { return s.n.fsm.Settings() }
 
-// Config returns the node's own configuration, without the secret.
+// Config returns the node's own configuration, without secrets.
 func (s *Service) Config() Config {
 	c := s.n.cfg
-	c.Secret = nil
+	c.Secret, c.SMTP.Password = nil, ""
 	return c
 }
 
@@ -90,5 +112,7 @@ func (s *Service) Logger() *slog.Logger { return s.logger }
 // Metrics is where the node's numbers are registered; api adds its own.
 func (s *Service) Metrics() *prometheus.Registry { return s.n.registry }
 
-// now is wall time in Unix milliseconds: what expiry is judged by.
+// Now is wall time in Unix milliseconds: what expiry is judged by.
+func (s *Service) Now() int64 { return s.now() }
+
 func (s *Service) now() int64 { return s.n.wallTime() }

@@ -79,6 +79,10 @@ func (n *Node) spool(body io.Reader, limit, declared int64) (*spooled, error) {
 // spoolGuess is the part of the limit that a body of unknown size must find room for.
 const spoolGuess = 100
 
+// SpoolRoom refuses, as KindFull, when this node's disk has no room for bodies
+// on their way above the floor.
+func (s *Service) SpoolRoom() error { return s.n.roomFor(0) }
+
 // roomFor refuses a spool when the disk has no room for it above the floor.
 func (n *Node) roomFor(size int64) error {
 	floor := n.store.FloorBytes()

@@ -75,7 +75,7 @@ func (s *Service) beforeBody(ctx context.Context, c Caller, u *Upload) (UploadRe
 	if u.ContentLength >= 0 && u.ContentLength != size {
 		return none, false, lengthMismatch(size, u.ContentLength)
 	}
-	if err := s.withinLimit(size); err != nil {
+	if err := declaredWithin("node.Upload", s.Settings().MaxUploadBytes, size); err != nil {
 		return none, false, err
 	}
 	if u.AfterBody != nil {
@@ -94,10 +94,11 @@ func lengthMismatch(expected, actual int64) error {
 	}
 }
 
-func (s *Service) withinLimit(size int64) error {
-	if limit := s.Settings().MaxUploadBytes; size > limit {
+// declaredWithin refuses a size that is above a limit; below 0 it is not known yet.
+func declaredWithin(op string, limit, size int64) error {
+	if size > limit {
 		return &storage.Error{
-			Op: "node.Upload", Kind: storage.KindTooLarge, Code: "payload_too_large",
+			Op: op, Kind: storage.KindTooLarge, Code: "payload_too_large",
 			Details: map[string]any{"max_bytes": limit, "size_bytes": size},
 		}
 	}
@@ -121,17 +122,17 @@ func (s *Service) takeUpload() error {
 
 // uploadNamed streams a body whose CID is known straight to its owners.
 func (s *Service) uploadNamed(ctx context.Context, c Caller, u *Upload) (UploadResult, bool, error) {
-	head := &headReader{r: u.Body}
+	head := &headReader{r: u.Body, max: sniffBytes}
 	receipts, err := s.store(ctx, *u.CID, head)
 	if err != nil {
 		return UploadResult{}, false, bodyError(head, err)
 	}
-	return s.finish(ctx, c, u, head.head, receipts, s.holdersOf(*u.CID))
+	return s.finish(ctx, c, u, head.head, &stored{cid: *u.CID, receipts: receipts, again: s.holdersOf(*u.CID)})
 }
 
 // uploadUnnamed keeps a body on disk until it has a name, then sends it on.
 func (s *Service) uploadUnnamed(ctx context.Context, c Caller, u *Upload) (UploadResult, bool, error) {
-	head := &headReader{r: u.Body}
+	head := &headReader{r: u.Body, max: sniffBytes}
 	spooled, err := s.n.spool(head, s.Settings().MaxUploadBytes, u.ContentLength)
 	if err != nil {
 		return UploadResult{}, false, bodyError(head, err)
@@ -147,15 +148,36 @@ func (s *Service) uploadUnnamed(ctx context.Context, c Caller, u *Upload) (Uploa
 	if r, done, err := s.beforeBody(ctx, c, &Upload{CID: u.CID, ContentLength: -1, Days: u.Days, Idem: u.Idem}); done || err != nil {
 		return r, done, err
 	}
-	body, err := spooled.open()
+	content, err := s.storeSpooled(ctx, spooled)
 	if err != nil {
 		return UploadResult{}, false, err
 	}
-	receipts, err := s.store(ctx, *u.CID, body)
-	if err = errors.Join(err, body.Close()); err != nil {
-		return UploadResult{}, false, err
+	return s.finish(ctx, c, u, head.head, content)
+}
+
+// stored is content that lies on enough of its owners, and waits for the
+// record that refers to it.
+type stored struct {
+	cid      storage.CID
+	receipts []storage.Receipt
+	again    bodySource
+}
+
+// storeSpooled brings a spooled body to its owners. It has to stay spooled
+// until the content is committed.
+func (s *Service) storeSpooled(ctx context.Context, spooled *spooled) (*stored, error) {
+	body, err := spooled.open()
+	if err != nil {
+		return nil, err
 	}
-	return s.finish(ctx, c, u, head.head, receipts, func(context.Context) (io.ReadCloser, error) { return spooled.open() })
+	receipts, err := s.store(ctx, spooled.cid, body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return nil, err
+	}
+	return &stored{
+		cid: spooled.cid, receipts: receipts,
+		again: func(context.Context) (io.ReadCloser, error) { return spooled.open() },
+	}, nil
 }
 
 // store brings the bytes to their owners. Inline content is only verified.
@@ -183,27 +205,36 @@ func verifyInline(cid storage.CID, body io.Reader) error {
 	return nil
 }
 
-// finish commits the reference and the charge. Receipts that the ring, the
-// clock or a Condemn has overtaken are refused, and nothing is done then: the
-// commit is tried once more, under a new request id and the same Idempotency-Key.
-func (s *Service) finish(ctx context.Context, c Caller, u *Upload, head []byte, receipts []storage.Receipt, again bodySource) (UploadResult, bool, error) {
+// finish commits the reference and the charge.
+func (s *Service) finish(ctx context.Context, c Caller, u *Upload, head []byte, content *stored) (UploadResult, bool, error) {
 	if u.AfterBody != nil {
 		if err := u.AfterBody(u); err != nil {
 			return UploadResult{}, false, err
 		}
 	}
 	cmd := meta.CommitUpload{
-		Account: c.Account, CID: *u.CID, Days: u.Days, ContentType: storedType(u.ContentType, head),
-		Receipts: receipts, EntryID: newID("txn"),
+		Account: c.Account, CID: *u.CID, Days: u.Days, ContentType: storedType(u.ContentType, head), EntryID: newID("txn"),
 	}
 	idem := u.Idem.hashed(c, fingerprintOf(*u.CID, u.Days))
+	return commitStored[UploadResult](ctx, s, c, content, idem, func(r []storage.Receipt) meta.Command {
+		cmd.Receipts = r
+		return cmd
+	})
+}
+
+// commitStored proposes what refers to stored content. Receipts that the ring,
+// the clock or a Condemn has overtaken are refused, and nothing is done then:
+// the command is tried once more, under a new request id and the same Idempotency-Key.
+func commitStored[T any](
+	ctx context.Context, s *Service, c Caller, content *stored, idem *meta.Idempotency, with func([]storage.Receipt) meta.Command,
+) (T, bool, error) {
 	for try := 1; ; try++ {
-		r, replayed, err := submit[UploadResult](ctx, s, c, cmd, idem)
+		r, replayed, err := submit[T](ctx, s, c, with(content.receipts), idem)
 		if err == nil || try == commitTries || storage.CodeOf(err) != "not_enough_replicas" {
 			return r, replayed, err
 		}
-		if cmd.Receipts, err = s.renew(ctx, *u.CID, again); err != nil {
-			return UploadResult{}, false, err
+		if content.receipts, err = s.renew(ctx, content.cid, content.again); err != nil {
+			return r, false, err
 		}
 	}
 }
@@ -298,15 +329,14 @@ func storedType(declared string, head []byte) string {
 // headReader keeps the first bytes that pass, and the fault that ended them.
 type headReader struct {
 	r    io.Reader
+	max  int // bytes that are kept
 	head []byte
 	err  error
 }
 
 func (h *headReader) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
-	if len(h.head) < sniffBytes {
-		h.head = append(h.head, p[:min(n, sniffBytes-len(h.head))]...)
-	}
+	h.head = append(h.head, p[:min(n, h.max-len(h.head))]...)
 	if err != nil && !errors.Is(err, io.EOF) {
 		h.err = err
 	}

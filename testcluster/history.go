@@ -18,10 +18,10 @@ import (
 // longer is counted as undecided, and shown.
 const checkTimeout = 20 * time.Second
 
-// Object is what a history is about: one account's balance, one key, or one
-// reference. A history is linearizable when that of each object is.
+// Object is what a history is about: one account's balance, one key, one
+// reference, or one bin. A history is linearizable when that of each object is.
 type Object struct {
-	Kind string `json:"kind"` // account, key, reference
+	Kind string `json:"kind"` // account, key, reference, bin
 	ID   string `json:"id"`
 }
 
@@ -30,6 +30,7 @@ const (
 	ObjectAccount   = "account"
 	ObjectKey       = "key"
 	ObjectReference = "reference"
+	ObjectBin       = "bin"
 )
 
 // Operation is one thing that a client did to an object, from its first try to
@@ -40,8 +41,10 @@ type Operation struct {
 	Client  int    `json:"client"`
 	What    string `json:"what"`             // see the models
 	Cents   int64  `json:"cents,omitempty"`  // asked for: a deposit, a price; an opening balance
-	Got     int64  `json:"got,omitempty"`    // answered: a balance
-	Refused bool   `json:"refused"`          // answered: no money, no such key, no such reference
+	Got     int64  `json:"got,omitempty"`    // answered: a balance, a revision
+	Record  int64  `json:"record,omitempty"` // of a bin: which one was sent, or read
+	Match   int64  `json:"match,omitempty"`  // of a bin: the revision that the change was meant for
+	Refused bool   `json:"refused"`          // answered: no money, no such key, no such reference, another revision
 	Unknown bool   `json:"unknown"`          // no answer
 	Call    int64  `json:"call"`             // nanoseconds since the history began
 	Return  int64  `json:"return,omitempty"` // likewise
@@ -167,9 +170,10 @@ func keepDir(tb testing.TB) string {
 
 // models say what each kind of object may answer. A state is an int64.
 var models = map[string]porcupine.Model{
-	ObjectAccount:   nondeterministic(absentState, stepAccount),
-	ObjectKey:       nondeterministic(absentState, stepKey),
-	ObjectReference: nondeterministic(absentState, stepReference),
+	ObjectAccount:   nondeterministic(stepAccount),
+	ObjectKey:       nondeterministic(stepKey),
+	ObjectReference: nondeterministic(stepReference),
+	ObjectBin:       nondeterministic(stepBin),
 }
 
 // absentState is that of an object before anything was done to it.
@@ -178,9 +182,9 @@ const absentState = int64(-1)
 // nondeterministic turns a step into a model. The step returns the state after
 // an operation that took effect, and whether its answer allows for that; an
 // operation without an answer may always have had no effect.
-func nondeterministic(first int64, step func(state int64, o Operation) (int64, bool)) porcupine.Model {
+func nondeterministic(step func(state int64, o Operation) (int64, bool)) porcupine.Model {
 	m := porcupine.NondeterministicModel{
-		Init: func() []any { return []any{first} },
+		Init: func() []any { return []any{absentState} },
 		Step: func(state, input, _ any) []any {
 			s, okState := state.(int64)
 			o, okInput := input.(Operation)
@@ -254,11 +258,34 @@ func stepReference(state int64, o Operation) (int64, bool) {
 	return state, o.Refused != live
 }
 
+// recordBits is the part of a bin's state that says which record it has; the
+// rest is its revision.
+const recordBits = 32
+
+// stepBin: create, update, read. An update is meant for one revision, and
+// refused at another one; all answers tell the revision.
+func stepBin(state int64, o Operation) (int64, bool) {
+	revision, record := state>>recordBits, state&(1<<recordBits-1)
+	switch o.What {
+	case "create":
+		return 1<<recordBits | o.Record, state == absentState
+	case "update":
+		if o.Match != revision {
+			return state, o.Refused && o.Got == revision
+		}
+		return (revision+1)<<recordBits | o.Record, !o.Refused && (o.Unknown || o.Got == revision+1)
+	}
+	return state, o.Got == revision && o.Record == record
+}
+
 // AccountObject names an account.
 func AccountObject(id string) Object { return Object{Kind: ObjectAccount, ID: id} }
 
 // KeyObject names a key.
 func KeyObject(id string) Object { return Object{Kind: ObjectKey, ID: id} }
+
+// BinObject names a bin.
+func BinObject(id string) Object { return Object{Kind: ObjectBin, ID: id} }
 
 // ReferenceObject names an account's reference to content.
 func ReferenceObject(account string, cid storage.CID) Object {

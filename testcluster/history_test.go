@@ -10,6 +10,7 @@ import (
 func TestHistoryIsJudged(t *testing.T) {
 	testcluster.Parallel(t)
 	account, key, ref := testcluster.AccountObject("a"), testcluster.KeyObject("k"), testcluster.Object{Kind: testcluster.ObjectReference, ID: "r"}
+	bin := testcluster.BinObject("b")
 	type o = testcluster.Operation
 	tests := []struct {
 		name  string
@@ -75,6 +76,35 @@ func TestHistoryIsJudged(t *testing.T) {
 			{Object: ref, What: "read", Refused: true},
 			{Object: ref, What: "put", Unknown: true},
 			{Object: ref, What: "read"},
+		}},
+		{"a bin's life", true, []o{
+			{Object: bin, What: "create", Record: 7},
+			{Object: bin, What: "read", Record: 7, Got: 1},
+			{Object: bin, What: "update", Record: 8, Match: 1, Got: 2},
+			{Object: bin, What: "update", Record: 9, Match: 1, Got: 2, Refused: true},
+			{Object: bin, What: "update", Record: 10, Match: 2, Unknown: true},
+			{Object: bin, What: "read", Record: 8, Got: 2},
+			{Object: bin, What: "read", Record: 10, Got: 3},
+		}},
+		{"a lost update", false, []o{
+			{Object: bin, What: "create", Record: 7},
+			{Object: bin, What: "update", Record: 8, Match: 1, Got: 2},
+			{Object: bin, What: "update", Record: 9, Match: 1, Got: 2},
+		}},
+		{"a record of another revision", false, []o{
+			{Object: bin, What: "create", Record: 7},
+			{Object: bin, What: "update", Record: 8, Match: 1, Got: 2},
+			{Object: bin, What: "read", Record: 7, Got: 2},
+		}},
+		{"a refused update that shows", false, []o{
+			{Object: bin, What: "create", Record: 7},
+			{Object: bin, What: "update", Record: 8, Match: 3, Got: 1, Refused: true},
+			{Object: bin, What: "read", Record: 8, Got: 2},
+		}},
+		{"an update that was made twice", false, []o{
+			{Object: bin, What: "create", Record: 7},
+			{Object: bin, What: "update", Record: 8, Match: 1, Got: 2},
+			{Object: bin, What: "read", Record: 8, Got: 3},
 		}},
 		{"a 404 of what is there", false, []o{
 			{Object: ref, What: "put"},

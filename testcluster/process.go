@@ -306,6 +306,23 @@ func (p *Processes) Account(balanceCents int64) string {
 	return k.Key
 }
 
+// noPasteRates takes Paste69's limits of rate away: a test is one address.
+const noPasteRates = `{"paste69":{"rates":{"write_addr":{"per_second":0},"write_key":{"per_second":0},` +
+	`"read_addr":{"per_second":0},"read_key":{"per_second":0}}}}`
+
+// PasteKey makes an account with a key of Paste69, whose limits of rate it
+// takes away.
+func (p *Processes) PasteKey() string {
+	p.c.tb.Helper()
+	op := p.Client(0, p.token)
+	p.c.mustJSON(op, http.MethodPatch, "/api/admin/settings", noPasteRates, http.StatusOK, &struct{}{})
+	var a struct{ ID string }
+	p.c.mustJSON(op, http.MethodPost, "/api/admin/accounts", fmt.Sprintf(`{"email":"%s@example.com","name":"Test"}`, randomName()), http.StatusCreated, &a)
+	var k struct{ Key string }
+	p.c.mustJSON(op, http.MethodPost, "/api/admin/accounts/"+a.ID+"/apikeys", `{"name":"test","api":"paste69"}`, http.StatusOK, &k)
+	return k.Key
+}
+
 // Acked returns the distinct CIDs that were acknowledged.
 func (p *Processes) Acked() []storage.CID { return p.c.journal.acked(time.Now()) }
 

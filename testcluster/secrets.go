@@ -52,7 +52,7 @@ func (s *secrets) addCluster(tb testing.TB, secret []byte) {
 	s.add("admin token", []byte(trust.AdminToken()))
 	_, tail, _ := strings.Cut(trust.AdminToken(), "rb_admin_")
 	s.add("admin token without its tag", []byte(tail))
-	raw := map[string][]byte{"seal key": trust.SealKey(), "gossip key": trust.GossipKeys()[0]}
+	raw := map[string][]byte{"gossip key": trust.GossipKeys()[0]}
 	if b, err := base64.RawURLEncoding.DecodeString(string(text)); err == nil {
 		raw["cluster secret"] = b
 	}

@@ -57,6 +57,7 @@ var simScenarios = []struct {
 	{"node was away", false, TestNodeWasAway},
 	{"unknown outcome", false, TestUnknownOutcome},
 	{"revoked everywhere", false, TestRevokedEverywhere},
+	{"bin updates", false, TestBinUpdates},
 	{"two dead are removed", true, TestTwoDeadAreRemoved},
 	{"chaos", true, TestChaos},
 }

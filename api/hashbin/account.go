@@ -67,11 +67,11 @@ func (d *dialect) listKeys(w http.ResponseWriter, r *http.Request, _ httprouter.
 }
 
 type newKeyJSON struct {
-	ID      string `json:"id"`
-	Key     string `json:"key"`
-	Name    string `json:"name"`
-	Created string `json:"created"`
-	Expires string `json:"expires"`
+	ID      string  `json:"id"`
+	Key     string  `json:"key"`
+	Name    string  `json:"name"`
+	Created string  `json:"created"`
+	Expires *string `json:"expires"` // null, never, in other APIs only
 }
 
 func (d *dialect) createKey(w http.ResponseWriter, r *http.Request, _ httprouter.Params, c node.Caller) error {
@@ -88,10 +88,12 @@ func (d *dialect) makeKey(w http.ResponseWriter, r *http.Request, c node.Caller,
 	if err := in.Err(); err != nil {
 		return err
 	}
-	if name == nil {
+	switch {
+	case name != nil:
+		k.Name = *name
+	case k.API != node.APIJSONBin: // there an account has one such key
 		return storage.Invalid("hashbin.makeKey", "invalid_parameter", "name", "required: 1 to 100 characters")
 	}
-	k.Name = *name
 	if days != nil {
 		n := int(min(*days, 1<<30))
 		k.ExpiresInDays = &n
@@ -100,7 +102,12 @@ func (d *dialect) makeKey(w http.ResponseWriter, r *http.Request, c node.Caller,
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, newKeyJSON{key.ID, secret, key.Name, stamp(key.Created), stamp(key.Expires)})
+	made := newKeyJSON{ID: key.ID, Key: secret, Name: key.Name, Created: stamp(key.Created)}
+	if key.Expires != 0 {
+		expires := stamp(key.Expires)
+		made.Expires = &expires
+	}
+	return answer(w, http.StatusOK, made)
 }
 
 func (d *dialect) revokeKey(w http.ResponseWriter, r *http.Request, p httprouter.Params, c node.Caller) error {

@@ -247,6 +247,8 @@ func (d *dialect) setSettings(w http.ResponseWriter, r *http.Request, _ httprout
 		QuotaBytes: in.Int("quota_bytes"), AnonymousQuotaBytes: in.Int("anonymous_quota_bytes"),
 		Copies: small(in.Int("copies")), VoterTarget: small(in.Int("voter_target")),
 		DeletionGraceSeconds: in.Int("deletion_grace_seconds"),
+		Paste69:              web.Decode[node.Paste69Patch](in, "paste69"),
+		JSONBin:              web.Decode[node.JSONBinPatch](in, "jsonbin"),
 	}
 	if err := in.Err(); err != nil {
 		return err

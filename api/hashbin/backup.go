@@ -3,6 +3,7 @@ package hashbin
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/julienschmidt/httprouter"
 
@@ -47,5 +48,5 @@ func (d *dialect) storedBlob(w http.ResponseWriter, r *http.Request, p httproute
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "no-store")
-	return web.ServeContent(w, r, content)
+	return web.ServeContent(w, r, content, time.Time{})
 }

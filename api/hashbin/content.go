@@ -52,7 +52,7 @@ func (d *dialect) serve(w http.ResponseWriter, r *http.Request, cid storage.CID,
 	if r.URL.Query().Get("download") == "true" {
 		h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	}
-	return web.ServeContent(w, r, c)
+	return web.ServeContent(w, r, c, time.Time{})
 }
 
 func (d *dialect) metadata(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {

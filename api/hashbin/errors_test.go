@@ -11,13 +11,13 @@ import (
 
 	"ringbin/api/hashbin"
 	"ringbin/storage"
+	"ringbin/testcluster/dialogue"
 )
 
 // What one node can't be brought to is held against the document as the
 // renderer writes it.
 func TestErrorsAreRenderedAsDescribed(t *testing.T) {
 	t.Parallel()
-	c := loadContract(t)
 	for _, tt := range []struct {
 		name    string
 		err     error
@@ -45,25 +45,25 @@ func TestErrorsAreRenderedAsDescribed(t *testing.T) {
 			t.Parallel()
 			w := httptest.NewRecorder()
 			hashbin.WriteError(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/content", http.NoBody), tt.err)
-			a := answered{status: w.Code, header: w.Header(), body: w.Body.Bytes()}
-			if err := c.check(t.Context(), http.MethodPost, "/api/content", a); err != nil {
+			a := dialogue.Answer{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes()}
+			if err := dialect.Check(t.Context(), dialogue.Request{Method: http.MethodPost, Target: "/api/content"}, a); err != nil {
 				t.Error(err)
 			}
-			if w.Code != tt.status || member(t, a, "code") != tt.code {
-				t.Errorf("%d %s, want %d %s", w.Code, a.body, tt.status, tt.code)
+			if w.Code != tt.status || a.Member(t, "code") != tt.code {
+				t.Errorf("%d %s, want %d %s", w.Code, a.Body, tt.status, tt.code)
 			}
 			if got := w.Header().Get("X-Outcome"); got != tt.outcome {
 				t.Errorf("outcome %q, want %q", got, tt.outcome)
 			}
-			if tt.outcome != "" && !strings.Contains(string(a.body), `"outcome":"`+tt.outcome+`"`) {
-				t.Errorf("no outcome in %s", a.body)
+			if tt.outcome != "" && !strings.Contains(string(a.Body), `"outcome":"`+tt.outcome+`"`) {
+				t.Errorf("no outcome in %s", a.Body)
 			}
 			wait := tt.status == http.StatusConflict || tt.status >= http.StatusBadGateway
 			if got := w.Header().Get("Retry-After"); (got == "1") != wait {
 				t.Errorf("Retry-After %q", got)
 			}
-			if strings.Contains(string(a.body), "secret") {
-				t.Errorf("%s tells too much", a.body)
+			if strings.Contains(string(a.Body), "secret") {
+				t.Errorf("%s tells too much", a.Body)
 			}
 		})
 	}
@@ -74,40 +74,40 @@ func TestErrorsAreRenderedAsDescribed(t *testing.T) {
 func TestIdempotencyInProgress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	_, key, _ := r.account(t, "user@example.com", 1000)
+	_, key, _ := account(t, r, "user@example.com", 1000)
 	content := strings.Repeat("a", 65)
-	q := request{
-		method: http.MethodPost, target: "/api/content", body: content,
-		header: []string{
+	q := dialogue.Request{
+		Method: http.MethodPost, Target: "/api/content", Body: content,
+		Header: []string{
 			"Authorization: Bearer " + key, "X-Content-Hash: " + storage.SumCID([]byte(content)).String(),
 			"X-Retention-Days: 30", "Idempotency-Key: one",
 		},
 	}
 	first := q
-	first.header = append([]string{"Expect: 100-continue"}, q.header...)
-	conn := r.dial(t, false)
-	head, wire := first.head()
+	first.Header = append([]string{"Expect: 100-continue"}, q.Header...)
+	conn := r.Dial(t, false)
+	head, wire := first.Wire()
 	if _, err := io.WriteString(conn, head); err != nil {
 		t.Fatal(err)
 	}
 	in := bufio.NewReader(conn)
-	if a, err := readAnswer(in, first.method); err != nil || a.status != http.StatusContinue {
-		t.Fatal(a.status, err)
+	if a, err := dialogue.ReadAnswer(in, first.Method); err != nil || a.Status != http.StatusContinue {
+		t.Fatal(a.Status, err)
 	}
-	// The node asked for the body: the key is taken.
-	a := r.send(t, q)
-	if a.status != http.StatusConflict || member(t, a, "code") != "idempotency_in_progress" || a.header.Get("Retry-After") != "1" {
-		t.Errorf("%d %s", a.status, a.body)
+	// The node asked for the Body: the key is taken.
+	a := r.Send(t, q)
+	if a.Status != http.StatusConflict || a.Member(t, "code") != "idempotency_in_progress" || a.Header.Get("Retry-After") != "1" {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
 	if _, err := io.WriteString(conn, wire); err != nil {
 		t.Fatal(err)
 	}
-	a, err := readAnswer(in, first.method)
-	if err != nil || a.status != http.StatusOK {
-		t.Fatal(a.status, err, string(a.body))
+	a, err := dialogue.ReadAnswer(in, first.Method)
+	if err != nil || a.Status != http.StatusOK {
+		t.Fatal(a.Status, err, string(a.Body))
 	}
-	r.checkAnswer(t, first, a)
-	if again := r.send(t, q); again.status != http.StatusOK || again.header.Get("Idempotency-Replayed") != "true" || string(again.body) != string(a.body) {
-		t.Errorf("%d %s, want %s replayed", again.status, again.body, a.body)
+	r.CheckAnswer(t, first, a)
+	if again := r.Send(t, q); again.Status != http.StatusOK || again.Header.Get("Idempotency-Replayed") != "true" || string(again.Body) != string(a.Body) {
+		t.Errorf("%d %s, want %s replayed", again.Status, again.Body, a.Body)
 	}
 }

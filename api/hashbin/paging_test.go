@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ringbin/storage"
+	"ringbin/testcluster/dialogue"
 )
 
 // Pages of any size give each item once, in one order, though most were made
@@ -15,14 +16,14 @@ import (
 func TestPagesNeitherRepeatNorHide(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	_, key, _ := r.account(t, "user@example.com", 1000)
+	_, key, _ := account(t, r, "user@example.com", 1000)
 	upload := func(n int) {
 		content := strings.Repeat(string(rune('a'+n)), 65)
-		a := r.send(t, request{method: http.MethodPost, target: "/api/content", body: content, header: []string{
+		a := r.Send(t, dialogue.Request{Method: http.MethodPost, Target: "/api/content", Body: content, Header: []string{
 			"Authorization: Bearer " + key, "X-Content-Hash: " + storage.SumCID([]byte(content)).String(), "X-Retention-Days: 30",
 		}})
-		if a.status != http.StatusOK {
-			t.Fatalf("%d %s", a.status, a.body)
+		if a.Status != http.StatusOK {
+			t.Fatalf("%d %s", a.Status, a.Body)
 		}
 	}
 	for n := range 12 {
@@ -58,11 +59,11 @@ func TestPagesNeitherRepeatNorHide(t *testing.T) {
 	}
 }
 
-func page(t *testing.T, r *rig, key, target, list, id string) (ids []string, next string) {
+func page(t *testing.T, r *dialogue.Rig, key, target, list, id string) (ids []string, next string) {
 	t.Helper()
-	a := r.call(t, http.MethodGet, target, key, "")
+	a := r.Call(t, http.MethodGet, target, key, "")
 	var v map[string]json.RawMessage
-	if err := json.Unmarshal(a.body, &v); err != nil {
+	if err := json.Unmarshal(a.Body, &v); err != nil {
 		t.Fatal(err)
 	}
 	var items []map[string]any

@@ -28,13 +28,13 @@ type Content interface {
 
 // ServeContent answers GET and HEAD with content, conditions and ranges as
 // http.ServeContent has them. ETag, Content-Type and Cache-Control are set by
-// the caller before. An error means that nothing was sent: 412, 416, or no copy
+// the caller before; modified, where it is not zero, is its Last-Modified. An error means that nothing was sent: 412, 416, or no copy
 // to be had. Bytes that fail later cut the connection: an answer that is
 // complete is right.
-func ServeContent(w http.ResponseWriter, r *http.Request, c Content) error {
+func ServeContent(w http.ResponseWriter, r *http.Request, c Content, modified time.Time) error {
 	source := &source{content: c, size: c.Size()}
 	answer := &contentWriter{ResponseWriter: w, source: source}
-	http.ServeContent(answer, withSaneRange(r, source.size), "", time.Time{}, source)
+	http.ServeContent(answer, withSaneRange(r, source.size), "", modified, source)
 	failed := source.close()
 	switch {
 	case answer.err != nil:
@@ -44,6 +44,30 @@ func ServeContent(w http.ResponseWriter, r *http.Request, c Content) error {
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// SentFromStart reports whether an answer to GET carried content from its first
+// byte on: what counts as a view of it.
+func SentFromStart(w http.ResponseWriter, r *http.Request) bool {
+	sent, ok := w.(*Response)
+	if !ok || r.Method != http.MethodGet {
+		return false
+	}
+	switch sent.Status() {
+	case http.StatusOK:
+		return true
+	case http.StatusPartialContent:
+		if one := sent.Header().Get("Content-Range"); one != "" {
+			return strings.HasPrefix(one, "bytes 0-")
+		}
+		specs, _ := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+		for spec := range strings.SplitSeq(specs, ",") {
+			if strings.HasPrefix(strings.TrimSpace(spec), "0-") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // withSaneRange returns a request whose Range http.ServeContent answers well:
@@ -128,7 +152,7 @@ func (w *contentWriter) WriteHeader(status int) {
 		}
 	}
 	if w.err != nil {
-		for _, name := range []string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Length", "Content-Type", "ETag"} {
+		for _, name := range []string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Length", "Content-Type", "ETag", "Last-Modified"} {
 			h.Del(name)
 		}
 		return

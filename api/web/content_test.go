@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"ringbin/storage"
 )
@@ -80,7 +81,7 @@ func serve(t *testing.T, c Content, header ...string) (*httptest.ResponseRecorde
 	for name, value := range map[string]string{"ETag": `"tag"`, "Content-Type": "text/plain", "Cache-Control": "public", "Content-Disposition": "attachment"} {
 		w.Header().Set(name, value)
 	}
-	err := ServeContent(w, r, c)
+	err := ServeContent(w, r, c, time.Time{})
 	return w, err
 }
 
@@ -151,7 +152,7 @@ func TestServeContentCutsBadBytes(t *testing.T) {
 			t.Errorf("the log is told %v", rec.Err)
 		}
 	}()
-	_ = ServeContent(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody), c)
+	_ = ServeContent(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody), c, time.Time{})
 }
 
 func FuzzRange(f *testing.F) {

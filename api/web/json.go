@@ -155,6 +155,32 @@ func (o *Object) Int(name string) *int64 {
 	return &v
 }
 
+// Decode reads a member that is an object into v, nil when absent. Unlike
+// those of the object itself, all its members must be known.
+func Decode[T any](o *Object, name string) *T {
+	raw := o.member(name)
+	if raw == nil {
+		return nil
+	}
+	v := new(T)
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		o.wrong = append(o.wrong, Fault{faultIn(name, err), "must be as documented"})
+		return nil
+	}
+	return v
+}
+
+// faultIn names the member of a member that could not be decoded, as far as
+// that is known.
+func faultIn(name string, err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return name + "." + e.Field
+	}
+	return name
+}
+
 // Err returns what was wrong with the members asked for so far.
 func (o *Object) Err() error {
 	if err := Faults("web.Object", CodeInvalidJSON, o.wrong...); err != nil {

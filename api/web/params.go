@@ -132,3 +132,44 @@ func isToken(s string) bool {
 	}
 	return s != ""
 }
+
+// Origin returns the scheme and host that a client reached the node by: the
+// connection's own, or what a trusted proxy says in X-Forwarded-Proto and
+// X-Forwarded-Host. behindTLS is for a proxy that says nothing.
+func Origin(r *http.Request, trusted []netip.Prefix, behindTLS bool) (scheme, host string) {
+	scheme, host = "http", r.Host
+	if r.TLS != nil || behindTLS {
+		scheme = "https"
+	}
+	if !isTrusted(parseAddr(r.RemoteAddr), trusted) {
+		return scheme, host
+	}
+	// The last value is the proxy's own: those before it came with the request.
+	switch p := strings.ToLower(lastValue(r.Header, "X-Forwarded-Proto")); p {
+	case "http", "https":
+		scheme = p
+	}
+	if h := lastValue(r.Header, "X-Forwarded-Host"); isHost(h) {
+		host = h
+	}
+	return scheme, host
+}
+
+func lastValue(h http.Header, name string) string {
+	values := strings.Join(h.Values(name), ",")
+	return strings.TrimSpace(values[strings.LastIndexByte(values, ',')+1:])
+}
+
+// hostMax is the longest host name, with a port.
+const hostMax = 253 + len(":65535")
+
+// isHost is whether s can stand in a URL as host or host:port.
+func isHost(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._:[]", rune(c)) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= hostMax
+}

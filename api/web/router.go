@@ -29,6 +29,12 @@ type OptionsFunc func(w http.ResponseWriter, r *http.Request, allow []string)
 // that begin with one last. Case and trailing slashes count, nothing is
 // redirected, HEAD falls back to GET.
 type Router struct {
+	// TrailingSlash lets a path end in one slash more than its route.
+	TrailingSlash bool
+	// LiteralsOnly lets a literal hide the parameters beside it from all methods:
+	// where /list has only GET, DELETE /list is not allowed, and not /:id.
+	LiteralsOnly bool
+
 	dialect string
 	render  ErrorFunc
 	options OptionsFunc
@@ -93,9 +99,13 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := RecordOf(r)
 	rec.Dialect, rec.Render = rt.dialect, rt.render
 	path, escaped := routingPath(r.URL)
-	h, p := rt.lookup(r.Method, path)
+	if rt.TrailingSlash && len(path) > 1 && !strings.HasSuffix(path, "//") {
+		path = strings.TrimSuffix(path, "/")
+	}
+	trees := rt.trees(path)
+	h, p := lookup(trees, r.Method, path)
 	if h == nil && r.Method == http.MethodHead {
-		h, p = rt.lookup(http.MethodGet, path)
+		h, p = lookup(trees, http.MethodGet, path)
 	}
 	if h != nil {
 		if escaped {
@@ -104,7 +114,7 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h(w, r, p)
 		return
 	}
-	allow := rt.allowed(path)
+	allow := rt.allowed(trees, path)
 	if len(allow) == 0 {
 		rt.fail(w, r, &storage.Error{Op: "web.Router", Kind: storage.KindNotFound, Code: CodeEndpointNotFound})
 		return
@@ -117,8 +127,21 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.fail(w, r, ErrMethodNotAllowed)
 }
 
-func (rt *Router) lookup(method, path string) (httprouter.Handle, httprouter.Params) {
-	for _, t := range rt.tiers {
+// trees are those to be asked for a path, in order.
+func (rt *Router) trees(path string) []*httprouter.Router {
+	if !rt.LiteralsOnly {
+		return rt.tiers[:]
+	}
+	for i := range rt.tiers {
+		if one := rt.tiers[i : i+1]; len(rt.allowed(one, path)) > 0 {
+			return one
+		}
+	}
+	return nil
+}
+
+func lookup(trees []*httprouter.Router, method, path string) (httprouter.Handle, httprouter.Params) {
+	for _, t := range trees {
 		if h, p, _ := t.Lookup(method, path); h != nil && !slices.ContainsFunc(p, isEmpty) {
 			return h, p
 		}
@@ -131,10 +154,10 @@ func (rt *Router) lookup(method, path string) (httprouter.Handle, httprouter.Par
 func isEmpty(p httprouter.Param) bool { return p.Value == "" }
 
 // allowed lists the methods of a path; none for an unknown one.
-func (rt *Router) allowed(path string) []string {
+func (rt *Router) allowed(trees []*httprouter.Router, path string) []string {
 	var allow []string
 	for _, m := range rt.methods {
-		if h, _ := rt.lookup(m, path); h == nil {
+		if h, _ := lookup(trees, m, path); h == nil {
 			continue
 		}
 		allow = append(allow, m)

@@ -158,3 +158,40 @@ func TestRouterRefusesTooManyParameters(t *testing.T) {
 	}()
 	testRouter().Handle(http.MethodGet, "/a/:b/:c/:d/:e", nil)
 }
+
+// A dialect may let a path end in one slash more, and a literal hide the
+// parameters beside it.
+func TestRouterOptions(t *testing.T) {
+	t.Parallel()
+	rt := testRouter()
+	rt.TrailingSlash, rt.LiteralsOnly = true, true
+	for _, tt := range []struct {
+		method, target string
+		status         int
+		body, allow    string
+	}{
+		{"GET", "/b/5/", 200, `/b/:id ["5"]`, ""},
+		{"GET", "/b/5//", 404, "endpoint_not_found", ""},
+		{"GET", "/b/", 200, `/b []`, ""},
+		{"GET", "//", 404, "endpoint_not_found", ""},
+		{"GET", "/b/a%2F/", 200, `/b/:id ["a/"]`, ""},
+		{"GET", "/b/latest", 200, `/b/latest []`, ""},
+		{"DELETE", "/b/latest", 405, "", "GET, HEAD, OPTIONS"},
+		{"DELETE", "/b/5", 200, `/b/:id ["5"]`, ""},
+		{"GET", "/b/5/7", 200, `/b/:id/:version ["5" "7"]`, ""},
+		{"PUT", "/b/5/meta", 405, "", "GET, HEAD, OPTIONS"},
+		{"HEAD", "/b/latest/", 200, `/b/latest []`, ""},
+		{"OPTIONS", "/b/latest/", 204, "", "GET, HEAD, OPTIONS"},
+		{"POST", "/anything", 405, "", "GET, HEAD, OPTIONS"},
+		{"GET", "/x/y/z", 404, "endpoint_not_found", ""},
+	} {
+		t.Run(tt.method+" "+tt.target, func(t *testing.T) {
+			t.Parallel()
+			w := httptest.NewRecorder()
+			rt.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), tt.method, tt.target, http.NoBody))
+			if w.Code != tt.status || w.Body.String() != tt.body || w.Header().Get("Allow") != tt.allow {
+				t.Errorf("%d %s Allow: %s", w.Code, w.Body, w.Header().Get("Allow"))
+			}
+		})
+	}
+}

@@ -276,3 +276,39 @@ func TestMediaType(t *testing.T) {
 		}
 	}
 }
+
+func TestOrigin(t *testing.T) {
+	t.Parallel()
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, tt := range []struct {
+		name, remote, proto, host string
+		behindTLS                 bool
+		want                      string
+	}{
+		{"the connection's own", "203.0.113.7:1", "", "", false, "http bin.example"},
+		{"a terminator that says nothing", "203.0.113.7:1", "", "", true, "https bin.example"},
+		{"a stranger's word", "203.0.113.7:1", "https", "evil.example", false, "http bin.example"},
+		{"a proxy's word", "10.0.0.1:1", "HTTPS", "Paste.example:8443", false, "https Paste.example:8443"},
+		{"a proxy that is not encrypted", "10.0.0.1:1", "http", "", true, "http bin.example"},
+		{"the last word is the proxy's", "10.0.0.1:1", "http, https", "evil.example, paste.example", false, "https paste.example"},
+		{"IPv6", "10.0.0.1:1", "", "[2001:db8::1]:80", false, "http [2001:db8::1]:80"},
+		{"nonsense", "10.0.0.1:1", "javascript", "a/b", false, "http bin.example"},
+		{"a user", "10.0.0.1:1", "", "user@host", false, "http bin.example"},
+		{"too long", "10.0.0.1:1", "", strings.Repeat("a", 300), false, "http bin.example"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := get(t, "/")
+			r.Host, r.RemoteAddr = "bin.example", tt.remote
+			if tt.proto != "" {
+				r.Header.Set("X-Forwarded-Proto", tt.proto)
+			}
+			if tt.host != "" {
+				r.Header.Set("X-Forwarded-Host", tt.host)
+			}
+			if scheme, host := web.Origin(r, trusted, tt.behindTLS); scheme+" "+host != tt.want {
+				t.Errorf("%s %s, want %s", scheme, host, tt.want)
+			}
+		})
+	}
+}

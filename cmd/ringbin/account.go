@@ -157,7 +157,7 @@ type apiKey struct {
 	Key      string     `json:"key,omitempty"`
 	Name     string     `json:"name"`
 	Created  time.Time  `json:"created"`
-	Expires  time.Time  `json:"expires"`
+	Expires  *time.Time `json:"expires"` // nil: never
 	LastUsed *time.Time `json:"lastUsed,omitempty"`
 }
 
@@ -169,18 +169,19 @@ func keyCommand() *cobra.Command {
 func keyCreate() *cobra.Command {
 	var in struct {
 		Name string `json:"name"`
-		Days int    `json:"expiresInDays"`
+		Days *int   `json:"expiresInDays,omitempty"`
 		API  string `json:"api,omitempty"`
 	}
 	var accountID, key string
+	var days int
 	cmd := &cobra.Command{Use: "create", Short: "Make a key and print it, this once", Args: cobra.NoArgs}
 	o := bindOperator(cmd)
 	f := cmd.Flags()
 	f.StringVar(&key, "key", "", "a key of the account, instead of the operator's token")
 	f.StringVar(&accountID, "account", "", "the account's id, with the operator's token")
-	f.StringVar(&in.Name, "name", "", "name (required)")
-	f.IntVar(&in.Days, "days", 365, "days until it expires")
-	f.StringVar(&in.API, "api", "hashbin", "API that it is for, with the operator's token")
+	f.StringVar(&in.Name, "name", "", "name (required but for jsonbin)")
+	f.IntVar(&days, "days", 0, "days until it expires; 0: 365 for hashbin, never for paste69 and jsonbin")
+	f.StringVar(&in.API, "api", "hashbin", "API that it is for, with the operator's token: hashbin, paste69, or jsonbin, where it replaces the account's master key")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		path := "/api/auth/apikeys"
 		c, err := o.client()
@@ -195,6 +196,9 @@ func keyCreate() *cobra.Command {
 		}
 		if err != nil {
 			return err
+		}
+		if days != 0 {
+			in.Days = &days
 		}
 		var k apiKey
 		if err := c.call(cmd.Context(), http.MethodPost, path, in, &k); err != nil {
@@ -226,7 +230,11 @@ func keyList() *cobra.Command {
 					if k.LastUsed != nil {
 						used = k.LastUsed.Format(time.RFC3339)
 					}
-					line("%s\t%s\t%s\t%s", k.ID, strings.ReplaceAll(k.Name, "\t", " "), k.Expires.Format(time.DateOnly), used)
+					expires := "never"
+					if k.Expires != nil {
+						expires = k.Expires.Format(time.DateOnly)
+					}
+					line("%s\t%s\t%s\t%s", k.ID, strings.ReplaceAll(k.Name, "\t", " "), expires, used)
 				}
 			})
 		})

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -97,65 +94,4 @@ func clusterRemove() *cobra.Command {
 		})
 	}
 	return cmd
-}
-
-func settingsCommand() *cobra.Command {
-	get := &cobra.Command{Use: "get", Short: "Print the settings", Args: cobra.NoArgs}
-	o := bindOperator(get)
-	get.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := o.operator()
-		if err != nil {
-			return err
-		}
-		return settings(cmd, c, http.MethodGet, nil)
-	}
-	set := &cobra.Command{Use: "set NAME=VALUE...", Short: "Change settings for all nodes", Args: cobra.MinimumNArgs(1)}
-	so := bindOperator(set)
-	set.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := so.operator()
-		if err != nil {
-			return err
-		}
-		in := map[string]any{}
-		for _, a := range args {
-			name, value, ok := strings.Cut(a, "=")
-			if !ok {
-				return fmt.Errorf("%q is not NAME=VALUE", a)
-			}
-			in[name] = settingValue(name, value)
-		}
-		return settings(cmd, c, http.MethodPatch, in)
-	}
-	return group("settings", "The cluster's settings (operator)", get, set)
-}
-
-// settingValue is a value as JSON has it: numbers, true and false as such,
-// lists by commas.
-func settingValue(name, value string) any {
-	if name == "cors_origins" {
-		return slices.DeleteFunc(strings.Split(value, ","), func(s string) bool { return s == "" })
-	}
-	var v any
-	if json.Unmarshal([]byte(value), &v) == nil {
-		return json.RawMessage(value)
-	}
-	return value
-}
-
-func settings(cmd *cobra.Command, c *client, method string, in any) error {
-	v := map[string]any{}
-	if err := c.call(cmd.Context(), method, "/api/admin/settings", in, &v); err != nil {
-		return err
-	}
-	return show(cmd, v, func(w io.Writer) {
-		names := make([]string, 0, len(v))
-		for n := range v {
-			names = append(names, n)
-		}
-		slices.Sort(names)
-		for _, n := range names {
-			b, _ := json.Marshal(v[n]) // it was JSON a moment ago
-			_, _ = fmt.Fprintf(w, "%-28s %s\n", n, b)
-		}
-	})
 }

@@ -41,6 +41,9 @@ type devState struct {
 	Secret  string `json:"secret"`
 	Account string `json:"account,omitempty"`
 	Key     string `json:"key,omitempty"`
+	// PasteKey is the account's key of Paste69, BinKey its master key of JSONBin.
+	PasteKey string `json:"paste_key,omitempty"`
+	BinKey   string `json:"bin_key,omitempty"`
 }
 
 type devOptions struct {
@@ -172,7 +175,7 @@ func (d *devCluster) ready(ctx context.Context) error {
 			return err
 		}
 	}
-	if d.state.Key != "" {
+	if d.state.Key != "" && d.state.PasteKey != "" && d.state.BinKey != "" {
 		return nil
 	}
 	s := d.nodes[0].Service()
@@ -192,11 +195,15 @@ func (d *devCluster) ready(ctx context.Context) error {
 	} else if a, _, err = s.CreateAccount(ctx, op, node.NewAccount{Email: email, Name: "Developer", BalanceCents: devBalance}, nil); err != nil {
 		return err
 	}
-	_, secret, err := s.CreateKey(ctx, op, a.ID, node.NewKey{API: node.APIHashBin, Name: "dev"})
-	if err != nil {
-		return err
+	d.state.Account = a.ID
+	for dialect, key := range map[string]*string{node.APIHashBin: &d.state.Key, node.APIPaste69: &d.state.PasteKey, node.APIJSONBin: &d.state.BinKey} {
+		if *key != "" {
+			continue
+		}
+		if _, *key, err = s.CreateKey(ctx, op, a.ID, node.NewKey{API: dialect, Name: "dev"}); err != nil {
+			return err
+		}
 	}
-	d.state.Account, d.state.Key = a.ID, secret
 	return d.save()
 }
 
@@ -210,7 +217,8 @@ func (d *devCluster) tell(out io.Writer) {
 	}
 	at := func(i int) string { return d.nodes[i%len(d.nodes)].Addresses().HTTP } // one line for each of three nodes
 	fmt.Fprintf(&b, "\n  account     %s (balance $%d.%02d to begin with)\n", d.state.Account, devBalance/100, devBalance%100)
-	fmt.Fprintf(&b, "  API key     %s\n\nTry:\n\n", d.state.Key)
+	fmt.Fprintf(&b, "  API key     %s\n  of Paste69  %s\n  of JSONBin  %s\n  pages       http://%s/\n\nTry:\n\n",
+		d.state.Key, d.state.PasteKey, d.state.BinKey, at(0))
 	fmt.Fprintf(&b, `  curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' -H 'Content-Type: text/plain' --data-binary '%[5]s' 'http://%[2]s/api/content?retention_months=1'
   curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' http://%[3]s/api/balance
   curl -sS -w '\n' http://%[6]s/%[4]s.txt

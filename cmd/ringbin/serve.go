@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"ringbin/api"
 	"ringbin/cluster"
@@ -36,7 +37,7 @@ func secretCommand() *cobra.Command {
 
 func serveCommand() *cobra.Command {
 	var cfg node.Config
-	var format, level string
+	var format, level, passwordFile string
 	var proxies []string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a node", Args: cobra.NoArgs,
@@ -61,6 +62,9 @@ func serveCommand() *cobra.Command {
 	f.BoolVar(&cfg.BehindTLS, "behind-tls", false, "a TLS terminator stands in front: serve plain HTTP on any address")
 	f.StringVar(&cfg.ContentBaseURL, "content-base-url", "", "URL under which content is served, on a host of its own")
 	f.StringSliceVar(&proxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For counts")
+	f.StringVar(&cfg.PasteBaseURL, "paste-base-url", "", "URL that pastes and short links are handed out under; default: the request's")
+	f.StringVar(&cfg.GeoIPFile, "geoip-file", "", "GeoIP database (MMDB) that tells the countries of clicks")
+	mailFlags(f, &cfg.SMTP, &passwordFile)
 	f.Int64Var(&cfg.CacheBytes, "cache-bytes", 0, "block cache of the blob store; 0: 64 MiB")
 	f.Int64Var(&cfg.FreeFloorBytes, "free-floor-bytes", 0, "refuse uploads below so much free space; 0: 5 % or 2 GiB, -1: never")
 	f.Int64Var(&cfg.RebalanceRate, "rebalance-rate", 64<<20, "bytes each second that this node fetches for ring changes and repair; 0: no limit")
@@ -75,6 +79,9 @@ func serveCommand() *cobra.Command {
 		}
 		var err error
 		if cfg.TrustedProxies, err = prefixes(proxies); err != nil {
+			return err
+		}
+		if cfg.SMTP.Password, err = password(passwordFile); err != nil {
 			return err
 		}
 		if cfg.Logger, err = logger(cmd.ErrOrStderr(), format, level); err != nil {
@@ -96,6 +103,28 @@ func prefixes(list []string) ([]netip.Prefix, error) {
 		nets = append(nets, p)
 	}
 	return nets, nil
+}
+
+// mailFlags are the options of the mail server.
+func mailFlags(f *pflag.FlagSet, c *node.SMTPConfig, passwordFile *string) {
+	f.StringVar(&c.Host, "smtp-host", "", "mail server that links to new keys are sent through; without one no mail is sent")
+	f.IntVar(&c.Port, "smtp-port", 0, "its port; 0: 587, 465 or 25, as smtp-tls is")
+	f.StringVar(&c.User, "smtp-user", "", "user name at the mail server; empty: none is told")
+	f.StringVar(passwordFile, "smtp-password-file", "", "file with the user's password")
+	f.StringVar(&c.From, "smtp-from", "", "sender's address of mails")
+	f.StringVar(&c.TLS, "smtp-tls", "starttls", "starttls, tls (from the first byte), or none")
+}
+
+// password reads one from its file; a line end behind it is not part of it.
+func password(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("smtp-password-file: %w", err)
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
 // serve runs one node until ctx ends or the node can't go on.

@@ -59,8 +59,8 @@ func (t *tx) createAccount(_ Header, c CreateAccount) (Account, error) {
 	if err := t.emailTaken(c.Email, ""); err != nil {
 		return Account{}, err
 	}
-	if _, taken, err := t.account(c.ID); err != nil || taken || c.ID == "" || strings.ContainsRune(c.ID, 0) {
-		return Account{}, orRefuse(err, refuse(op, storage.KindConflict, "id_taken", nil))
+	if err := t.accountFree(op, c.ID); err != nil {
+		return Account{}, err
 	}
 	if c.BalanceCents < 0 || c.BalanceCents > balanceMax {
 		return Account{}, refuseField(op, "balance_cents", "0 to 2^53-1")
@@ -75,12 +75,27 @@ func (t *tx) createAccount(_ Header, c CreateAccount) (Account, error) {
 			return a, err
 		}
 	}
+	return a, t.addAccount(a)
+}
+
+// accountFree refuses an id that an account has, or can't have.
+func (t *tx) accountFree(op, id string) error {
+	if _, taken, err := t.account(id); err != nil || taken || id == "" || strings.ContainsRune(id, 0) {
+		return orRefuse(err, refuse(op, storage.KindConflict, "id_taken", nil))
+	}
+	return nil
+}
+
+// addAccount writes a new account. One without an address is in no index of them.
+func (t *tx) addAccount(a Account) error {
 	t.counts.Accounts++
 	t.countsOld = true
-	if err := t.set(emailKey(c.Email), []byte(c.ID)); err != nil {
-		return a, err
+	if a.Email != "" {
+		if err := t.set(emailKey(a.Email), []byte(a.ID)); err != nil {
+			return err
+		}
 	}
-	return a, t.putAccount(a)
+	return t.putAccount(a)
 }
 
 func orRefuse(err error, refusal *storage.Error) error {
@@ -135,38 +150,48 @@ func (t *tx) createKey(_ Header, c CreateKey) (Key, error) {
 	if _, ok, err := t.account(c.Account); err != nil || !ok {
 		return Key{}, orRefuse(err, refuseMissing(op))
 	}
-	hashKey := key(tableKeyHashes).raw(c.Hash[:])
-	_, hashTaken, err := t.get(hashKey)
-	if err != nil {
-		return Key{}, err
-	}
-	if _, idTaken, err := t.get(key(tableKeys).str(c.ID)); err != nil || idTaken || hashTaken {
-		return Key{}, orRefuse(err, refuse(op, storage.KindConflict, "id_taken", nil))
-	}
-	active, err := t.activeKeys(c.Account, c.API)
-	if err != nil {
-		return Key{}, err
-	}
-	if active >= keysMax {
-		return Key{}, refuse(op, storage.KindInvalid, "key_limit_reached", map[string]any{"limit": int64(keysMax), "active": active})
-	}
-	created := t.time / 1000 * 1000 // answers show whole seconds, and expiry counts from what is shown
 	k := Key{
-		ID: c.ID, Account: c.Account, API: c.API, Name: c.Name, Hash: c.Hash, Created: created,
-		Scopes: c.Scopes, RatePerMinute: c.RatePerMinute,
+		ID: c.ID, Account: c.Account, API: c.API, Name: c.Name, Hash: c.Hash,
+		Created: t.wholeSeconds(), // expiry counts from what is shown
+		Scopes:  c.Scopes, RatePerMinute: c.RatePerMinute,
 	}
 	if c.Days > 0 {
-		k.Expires = created + int64(c.Days)*dayMillis
+		k.Expires = k.Created + int64(c.Days)*dayMillis
 	}
+	if err := t.keyFree(op, k); err != nil {
+		return Key{}, err
+	}
+	return k, t.addKey(k)
+}
+
+// keyFree refuses a key whose id or hash another one has, and one too many.
+func (t *tx) keyFree(op string, k Key) error {
+	for _, taken := range [][]byte{key(tableKeyHashes).raw(k.Hash[:]), key(tableKeys).str(k.ID)} {
+		if _, taken, err := t.get(taken); err != nil || taken {
+			return orRefuse(err, refuse(op, storage.KindConflict, "id_taken", nil))
+		}
+	}
+	active, err := t.activeKeys(k.Account, k.API)
+	if err != nil {
+		return err
+	}
+	if active >= keysMax {
+		return refuse(op, storage.KindInvalid, "key_limit_reached", map[string]any{"limit": int64(keysMax), "active": active})
+	}
+	return nil
+}
+
+// addKey writes a new key with its indexes.
+func (t *tx) addKey(k Key) error {
 	t.counts.Keys++
 	t.countsOld = true
-	if err := t.set(hashKey, []byte(k.ID)); err != nil {
-		return k, err
+	if err := t.set(key(tableKeyHashes).raw(k.Hash[:]), []byte(k.ID)); err != nil {
+		return err
 	}
 	if err := t.set(keysOf(k.Account, k.API).str(k.ID), nil); err != nil {
-		return k, err
+		return err
 	}
-	return k, t.putKey(k)
+	return t.putKey(k)
 }
 
 func (t *tx) putKey(k Key) error { return write(t, key(tableKeys).str(k.ID), k) }
@@ -213,18 +238,22 @@ func (t *tx) touchKeys(_ Header, c TouchKeys) (none, error) {
 	if len(c.Used) > touchMax {
 		return none{}, refuseField("TouchKeys", "used", "at most 1000")
 	}
-	for _, u := range c.Used {
+	return none{}, t.touch(c.Used)
+}
+
+func (t *tx) touch(used []KeyUse) error {
+	for _, u := range used {
 		k, ok, err := read[Key](t, key(tableKeys).str(u.ID))
 		if err != nil {
-			return none{}, err
+			return err
 		}
 		if !ok || u.Time <= k.LastUsed {
 			continue
 		}
 		k.LastUsed = u.Time
 		if err := t.putKey(k); err != nil {
-			return none{}, err
+			return err
 		}
 	}
-	return none{}, nil
+	return nil
 }

@@ -27,11 +27,17 @@ type audit struct {
 	report AuditReport
 	folds  map[string]int64 // account -> fold of its entries
 	used   map[string]int64 // account -> bytes of its references
+	pastes map[string]int64 // account -> pastes
+	linked map[string]int64 // account -> short links
+}
+
+func newAudit() *audit {
+	return &audit{folds: map[string]int64{}, used: map[string]int64{}, pastes: map[string]int64{}, linked: map[string]int64{}}
 }
 
 // Audit checks, on one snapshot of the state, that debits equal credits and
 // each balance is the fold of its entries and not below zero (I5, I6), that
-// quotas count what references say, and that the state matches its hash (I10).
+// accounts count what references, pastes and short links say, and that the state matches its hash (I10).
 // The error names what does not hold.
 func (f *FSM) Audit(ctx context.Context) (AuditReport, error) {
 	const op = "meta.Audit"
@@ -42,9 +48,9 @@ func (f *FSM) Audit(ctx context.Context) (AuditReport, error) {
 	defer f.life.RUnlock()
 	snap := f.db.NewSnapshot()
 	defer func() { _ = snap.Close() }()
-	a := &audit{folds: map[string]int64{}, used: map[string]int64{}}
+	a := newAudit()
 	a.report.Index = f.AppliedIndex()
-	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.accounts, a.anonymous, a.waiting} {
+	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.links, a.accounts, a.anonymous, a.waiting, a.bins} {
 		if err := ctx.Err(); err != nil {
 			return a.report, storage.E(op, storage.KindUnavailable, err)
 		}
@@ -84,19 +90,46 @@ func (a *audit) entries(r pebble.Reader) error {
 }
 
 func (a *audit) references(r pebble.Reader) error {
-	return scan(r, []byte{tableRefs}, func(k, _ []byte) (bool, error) {
-		cid, account, err := splitRefKey(k)
+	return scan(r, []byte{tableRefs}, func(k, v []byte) (bool, error) {
+		id, err := splitRefKey(k)
 		if err != nil {
 			return false, err
 		}
 		a.report.References++
-		if !cid.Inline() {
-			a.used[account] += cid.Size()
+		account := id.holder
+		if id.kind == refPaste {
+			p, ok, err := lookUp[Paste](r, pasteKey(id.holder))
+			if err != nil || !ok {
+				return false, errors.Join(err, fmt.Errorf("reference of paste %s, which is not there", id.holder))
+			}
+			account = p.Account
+			a.pastes[account]++
 		}
-		b, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(cid))
+		if id.kind == refBin {
+			var ref refRecord
+			if err := decMode.Unmarshal(v, &ref); err != nil {
+				return false, fmt.Errorf("reference of %s: %w", id.holder, err)
+			}
+			account = ref.Account
+		}
+		if !id.cid.Inline() {
+			a.used[account] += id.cid.Size()
+		}
+		b, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(id.cid))
 		if err != nil || !ok || b.References < 1 {
-			return false, errors.Join(err, fmt.Errorf("reference to %s without its blob", cid))
+			return false, errors.Join(err, fmt.Errorf("reference to %s without its blob", id.cid))
 		}
+		return true, nil
+	})
+}
+
+func (a *audit) links(r pebble.Reader) error {
+	return scan(r, []byte{tableLinks}, func(_, v []byte) (bool, error) {
+		var l Link
+		if err := decMode.Unmarshal(v, &l); err != nil {
+			return false, fmt.Errorf("short link: %w", err)
+		}
+		a.linked[l.Account]++
 		return true, nil
 	})
 }
@@ -116,6 +149,9 @@ func (a *audit) accounts(r pebble.Reader) error {
 			return false, fmt.Errorf("account %s has %d cents", acc.ID, acc.BalanceCents)
 		case acc.UsedBytes != a.used[acc.ID]:
 			return false, fmt.Errorf("account %s uses %d bytes, its references say %d", acc.ID, acc.UsedBytes, a.used[acc.ID])
+		case acc.Pastes != a.pastes[acc.ID] || acc.Links != a.linked[acc.ID]:
+			return false, fmt.Errorf("account %s counts %d pastes and %d short links, and has %d and %d",
+				acc.ID, acc.Pastes, acc.Links, a.pastes[acc.ID], a.linked[acc.ID])
 		}
 		return true, nil
 	})
@@ -141,28 +177,4 @@ func (a *audit) waiting(r pebble.Reader) error {
 		}
 	}
 	return nil
-}
-
-// splitRefKey reads cid and account out of a key of tableRefs.
-func splitRefKey(k []byte) (storage.CID, string, error) { return splitCIDKey(k[1:]) }
-
-// splitExpiryKey reads cid and account out of a key of tableExpiry.
-func splitExpiryKey(k []byte) (storage.CID, string, error) {
-	if len(k) < 1+8 {
-		return storage.CID{}, "", fmt.Errorf("%w: key %x", errCorruptState, k)
-	}
-	return splitCIDKey(k[1+8:])
-}
-
-// splitCIDKey reads cid, kind and account, where kind is passed over.
-func splitCIDKey(b []byte) (storage.CID, string, error) {
-	n := storage.CIDBinaryLen(b)
-	if n < 0 || len(b) < n+2 || b[len(b)-1] != 0 {
-		return storage.CID{}, "", fmt.Errorf("%w: key %x", errCorruptState, b)
-	}
-	cid, err := storage.CIDFromBinary(b[:n])
-	if err != nil {
-		return storage.CID{}, "", fmt.Errorf("%w: %w", errCorruptState, err)
-	}
-	return cid, string(b[n+1 : len(b)-1]), nil
 }

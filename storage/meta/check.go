@@ -43,6 +43,8 @@ type check struct {
 	found map[byte]lanes
 	rows  map[byte]int64 // pairs of each table
 	refs  map[storage.CID]int64
+
+	waiting map[string]bool // rows of tableDue, without their times
 }
 
 // Check holds every table against the others: hashes, the ledger, each index
@@ -56,6 +58,8 @@ func (f *FSM) Check(ctx context.Context, problem func(string)) error {
 	c := &check{r: snap, problem: problem, found: map[byte]lanes{}, rows: map[byte]int64{}, refs: map[storage.CID]int64{}}
 	for _, step := range []func() error{
 		c.hashes, c.accounts, c.keys, c.references, c.blobs, c.entries, c.remembered, c.members, c.counts,
+		c.pastes, c.links, c.clicks, c.keyRequests, c.ends,
+		c.queue, c.bins, c.versions, c.collections, c.schemaDocs, c.binAccounts,
 	} {
 		if err := ctx.Err(); err != nil {
 			return storage.E("meta.Check", storage.KindUnavailable, err)
@@ -151,6 +155,9 @@ func each[T any](c *check, table byte, look func(k []byte, v T) error) error {
 func (c *check) accounts() error {
 	var n int64
 	err := each(c, tableAccounts, func(_ []byte, a Account) error {
+		if a.Email == "" {
+			return nil
+		}
 		n++
 		return c.must(emailKey(a.Email), []byte(a.ID), "the address of account %s", a.ID)
 	})
@@ -171,28 +178,37 @@ func (c *check) keys() error {
 }
 
 func (c *check) references() error {
-	var n int64
+	rows := map[byte]int64{}
 	err := each(c, tableRefs, func(k []byte, r refRecord) error {
-		cid, account, err := splitRefKey(k)
+		id, err := splitRefKey(k)
 		if err != nil {
 			return c.say("%v", err)
 		}
-		n++
-		c.refs[cid]++
-		for i, index := range refIndexes(cid, account, r) {
-			if err := c.must(index, nil, "row of index %s for the reference of %q to %s", refIndexNames[i], account, cid); err != nil {
+		c.refs[id.cid]++
+		for _, index := range id.indexes(r) {
+			rows[index[0]]++
+			if err := c.must(index, nil, "row of index %s for the reference of %q to %s", refIndexNames[index[0]], id.holder, id.cid); err != nil {
 				return err
 			}
 		}
+		if id.kind == refPaste {
+			return c.must(pasteKey(id.holder), nil, "paste %s, which holds a reference to %s", id.holder, id.cid)
+		}
+		if id.kind == refBin {
+			return c.heldBy(id)
+		}
 		return nil
 	})
-	for i, table := range []byte{tableRefsOf, tableRefsUploaded, tableRefsExpiring, tableExpiry} {
-		err = errors.Join(err, c.rowsAre(table, n, "index "+refIndexNames[i]))
+	for _, table := range slices.Sorted(maps.Keys(refIndexNames)) {
+		err = errors.Join(err, c.rowsAre(table, rows[table], "index "+refIndexNames[table]))
 	}
 	return err
 }
 
-var refIndexNames = []string{"references by account", "references by upload", "references by expiry", "expiry"}
+var refIndexNames = map[byte]string{
+	tableRefsOf: "references by account", tableRefsUploaded: "references by upload",
+	tableRefsExpiring: "references by expiry", tableExpiry: "expiry",
+}
 
 func (c *check) blobs() error {
 	var dead, buried int64
@@ -255,8 +271,8 @@ func (c *check) entries() error {
 	err = errors.Join(err, scan(c.r, []byte{tableEntriesOf}, func(_, v []byte) (bool, error) {
 		return true, c.must(key(tableEntries).str(string(v)), nil, "ledger entry %s of an account's history", v)
 	}))
-	a := &audit{folds: map[string]int64{}, used: map[string]int64{}}
-	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.accounts, a.anonymous} {
+	a := newAudit()
+	for _, step := range []func(pebble.Reader) error{a.entries, a.references, a.links, a.accounts, a.anonymous, a.bins} {
 		if problem := step(c.r); problem != nil {
 			return errors.Join(err, c.say("%v", problem))
 		}
@@ -316,6 +332,12 @@ func (c *check) counts() error {
 		{"references", counts.References, tableRefs},
 		{"ledger entries", counts.Entries, tableEntries},
 		{"blobs", counts.Blobs, tableBlobs},
+		{"pastes", counts.Pastes, tablePastes},
+		{"short links", counts.Links, tableLinks},
+		{"key requests", counts.KeyRequests, tablePending},
+		{"bins", counts.Bins, tableBins},
+		{"collections", counts.Collections, tableCollections},
+		{"schema docs", counts.SchemaDocs, tableSchemaDocs},
 	} {
 		if got := c.rows[t.table]; got != t.count {
 			err = errors.Join(err, c.say("%d %s are counted and %d there", t.count, t.what, got))

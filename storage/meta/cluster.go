@@ -35,6 +35,12 @@ func (t *tx) reload() error {
 	if c.settings.DeletionGraceSeconds == 0 { // stored before there was this setting
 		c.settings.DeletionGraceSeconds = DefaultSettings().DeletionGraceSeconds
 	}
+	if c.settings.Paste69.FlushCount == 0 { // stored before there were these
+		c.settings.Paste69 = DefaultPaste69()
+	}
+	if c.settings.JSONBin.PageSize == 0 { // and these
+		c.settings.JSONBin = DefaultJSONBin()
+	}
 	if c.graceSince, _, err = read[int64](t, single(singleGraceSince)); err != nil {
 		return err
 	}
@@ -127,6 +133,8 @@ func (t *tx) setSettings(_ Header, c SetSettings) (Settings, error) {
 	patch(&s.VoterTarget, c.Patch.VoterTarget)
 	grace := s.DeletionGraceSeconds
 	patch(&s.DeletionGraceSeconds, c.Patch.DeletionGraceSeconds)
+	s.Paste69.patch(c.Patch.Paste69)
+	s.JSONBin.patch(c.Patch.JSONBin)
 	if err := s.check(); err != nil {
 		return Settings{}, err
 	}
@@ -156,12 +164,23 @@ const (
 	graceMax   = 10 * 365 * 24 * 60 * 60 // seconds
 )
 
+// limit is what a setting must keep to.
+type limit struct {
+	field         string
+	v, least, max int64
+}
+
+func within(op string, limits []limit) error {
+	for _, l := range limits {
+		if l.v < l.least || l.v > l.max {
+			return refuseField(op, l.field, fmt.Sprintf("%d to %d", l.least, l.max))
+		}
+	}
+	return nil
+}
+
 func (s Settings) check() error {
-	const op = "SetSettings"
-	for _, r := range []struct {
-		field         string
-		v, least, max int64
-	}{
+	err := within("SetSettings", []limit{
 		{"max_upload_bytes", s.MaxUploadBytes, 0, storage.ContentMax},
 		{"price_cents_per_gib_month", s.PriceCentsPerGiB, 0, priceMax},
 		{"rate_limit_key_per_minute", s.RateKeyPerMinute, 0, rateMax},
@@ -172,10 +191,12 @@ func (s Settings) check() error {
 		{"voter_target", int64(s.VoterTarget), 0, storage.OwnersMax},
 		{"cors_origins", int64(len(s.CORSOrigins)), 0, originsMax},
 		{"deletion_grace_seconds", s.DeletionGraceSeconds, 1, graceMax},
-	} {
-		if r.v < r.least || r.v > r.max {
-			return refuseField(op, r.field, fmt.Sprintf("%d to %d", r.least, r.max))
-		}
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := s.JSONBin.check(); err != nil {
+		return err
+	}
+	return s.Paste69.check()
 }

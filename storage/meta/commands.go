@@ -29,7 +29,7 @@ type Header struct {
 }
 
 // Command is one change of the replicated metadata. The set is closed: the
-// structs of this file.
+// structs of this file, and of those that hold all there is of one subject.
 type Command interface{ commandType() commandType }
 
 // Result is what became of a command. With Err nothing was changed.

@@ -148,34 +148,29 @@ func (t *tx) condemn(_ Header, c Condemn) (CondemnResult, error) {
 	return res, nil
 }
 
-// dropReferences drops up to limit references to a CID and returns its record as
-// it is then.
+// dropReferences drops up to limit references to a CID, and the pastes that
+// hold some, and returns its record as it is then.
 func (t *tx) dropReferences(cid storage.CID, limit int) (blobRecord, error) {
-	type held struct {
-		account string
-		ref     refRecord
-	}
-	var all []held
-	err := scan(t.b, key(tableRefs).cid(cid), func(k, v []byte) (bool, error) {
-		if len(all) >= limit {
-			return false, nil
-		}
-		_, account, err := splitRefKey(k)
-		if err != nil {
-			return false, err
-		}
-		h := held{account: account}
-		if err := decMode.Unmarshal(v, &h.ref); err != nil {
-			return false, fmt.Errorf("%w: key %x: %w", errCorruptState, k, err)
-		}
-		all = append(all, h)
-		return true, nil
-	})
+	prefix := key(tableRefs).cid(cid)
+	all, err := keysIn(t.b, prefix, past(prefix), limit)
 	if err != nil {
 		return blobRecord{}, err
 	}
-	for _, h := range all {
-		if err := t.dropRef(cid, h.account, h.ref); err != nil {
+	for _, k := range all {
+		id, err := splitRefKey(k)
+		if err != nil {
+			return blobRecord{}, err
+		}
+		r, ok, err := t.reference(id)
+		if err != nil || !ok {
+			return blobRecord{}, orFatal(err, "reference that is not there")
+		}
+		if id.kind == refBin {
+			if err := t.take(id.holder); err != nil {
+				return blobRecord{}, err
+			}
+		}
+		if err := t.dropRef(id, r); err != nil {
 			return blobRecord{}, err
 		}
 	}

@@ -1,5 +1,6 @@
-// Package meta is the replicated metadata: accounts, keys, references, the
-// ledger, the address book and the ring, as a state machine that Raft drives.
+// Package meta is the replicated metadata: accounts, keys, references, pastes,
+// short links and what is counted of them, the ledger, the address book and the
+// ring, as a state machine that Raft drives.
 //
 // State lives in Pebble. Each entry of the log is an envelope of commands
 // ([Pack], [Encode]); [FSM.ApplyBatch] carries a batch of entries out in one

@@ -23,6 +23,8 @@ type NewEpoch struct {
 	Reason string `cbor:"3,keyasint"`
 	// Others are removed, too: members that the address book does not name.
 	Others []storage.NodeID `cbor:"4,keyasint,omitempty"`
+	// Former is the id of the cluster whose state this was; empty: it is the same one.
+	Former string `cbor:"5,keyasint,omitempty"`
 }
 
 // Epoch is the part of a cluster's history that one majority could vouch for.
@@ -33,6 +35,9 @@ type Epoch struct {
 	Time   int64          `cbor:"3,keyasint" json:"time"`  // FSM time
 	Node   storage.NodeID `cbor:"4,keyasint" json:"node"`  // whom it began with
 	Reason string         `cbor:"5,keyasint" json:"reason"`
+	// Formers are the ids of the clusters whose state this was before, newest
+	// first: what is sealed under one of them is still to be opened.
+	Formers []string `cbor:"6,keyasint,omitempty" json:"-"`
 }
 
 const singleEpoch = "epoch"
@@ -41,6 +46,8 @@ const singleEpoch = "epoch"
 const (
 	epochReasonMax = 1000 // bytes
 	epochOthersMax = 1000
+	formerBytesMax = 256
+	formersMax     = 16 // older ones are forgotten
 )
 
 func (t *tx) newEpoch(_ Header, c NewEpoch) (Epoch, error) {
@@ -72,7 +79,10 @@ func (t *tx) newEpoch(_ Header, c NewEpoch) (Epoch, error) {
 	if err != nil {
 		return Epoch{}, err
 	}
-	e := Epoch{Number: was.Number + 1, Index: t.index, Time: t.time, Node: c.Node.ID, Reason: c.Reason}
+	e := Epoch{Number: was.Number + 1, Index: t.index, Time: t.time, Node: c.Node.ID, Reason: c.Reason, Formers: was.Formers}
+	if c.Former != "" {
+		e.Formers = append([]string{c.Former}, was.Formers[:min(len(was.Formers), formersMax-1)]...)
+	}
 	if err := write(t, single(singleEpoch), e); err != nil {
 		return Epoch{}, err
 	}
@@ -104,7 +114,7 @@ func (t *tx) endRingChanges() error {
 
 func (t *tx) checkEpoch(c NewEpoch) error {
 	const op = "NewEpoch"
-	if c.Node.ID == "" || c.Node.Incarnation == 0 || len(c.Reason) > epochReasonMax || len(c.Others) > epochOthersMax {
+	if c.Node.ID == "" || c.Node.Incarnation == 0 || len(c.Reason) > epochReasonMax || len(c.Others) > epochOthersMax || len(c.Former) > formerBytesMax {
 		return refuseField(op, "node", "a node has an id and an incarnation, a reason at most 1000 bytes")
 	}
 	if _, gone, err := t.get(key(tableRemoved).str(string(c.Node.ID))); err != nil || gone {

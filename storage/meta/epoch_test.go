@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -63,7 +64,16 @@ func TestNewEpoch(t *testing.T) {
 	if e, _ := w.must(NewEpoch{Node: testNode("n2", 1), Ring: testRing(4, 1, "n2")}).(Epoch); e.Number != 2 {
 		t.Errorf("epoch after it is %+v", e)
 	}
-	w.refused(Header{}, NewEpoch{Node: testNode("n1", 1), Ring: testRing(5, 1, "n1")}, storage.KindForbidden, "node_removed")
+	// Whose state it was is remembered, newest first, and not without end.
+	for i := range formersMax + 2 {
+		version := uint64(5 + i)
+		w.must(NewEpoch{Node: testNode("n2", 1), Ring: testRing(version, 1, "n2"), Former: fmt.Sprint("c", i)})
+	}
+	w.must(NewEpoch{Node: testNode("n2", 1), Ring: testRing(50, 1, "n2")})
+	if e, err := w.f.Epoch(); err != nil || len(e.Formers) != formersMax || e.Formers[0] != fmt.Sprint("c", formersMax+1) || e.Formers[formersMax-1] != "c2" {
+		t.Errorf("former clusters are %v %v", e.Formers, err)
+	}
+	w.refused(Header{}, NewEpoch{Node: testNode("n1", 1), Ring: testRing(51, 1, "n1")}, storage.KindForbidden, "node_removed")
 }
 
 // A copy of the state is the state, and goes its own way from there.

@@ -27,6 +27,15 @@ func (f *FSM) view(op string, look func(r pebble.Reader) error) error {
 	return storage.E("meta."+op, storage.KindInternal, err)
 }
 
+// viewAtOnce is view for a read of several records that have to be of one
+// state: an entry may be applied between two looks.
+func (f *FSM) viewAtOnce(op string, look func(r pebble.Reader) error) error {
+	return f.view(op, func(pebble.Reader) error {
+		snap := f.db.NewSnapshot()
+		return errors.Join(look(snap), snap.Close())
+	})
+}
+
 // lookUp decodes the record under a key.
 func lookUp[T any](r pebble.Reader, key []byte) (v T, found bool, err error) {
 	b, closer, err := r.Get(key)
@@ -161,21 +170,31 @@ func (f *FSM) Blob(cid storage.CID, now int64) (b Blob, found bool, err error) {
 		}
 		b = Blob{CID: cid, ContentType: rec.ContentType, Blocked: rec.Blocked, Condemned: rec.Condemned}
 		found = true
-		for _, kind := range refKinds {
-			expires, ok, err := latestExpiry(r, cid, kind)
-			if err != nil {
-				return err
-			}
-			if ok && expires > now {
-				b.Alive, b.Expires = true, max(b.Expires, expires)
-			}
+		if b.Alive, err = aliveAt(r, cid, now); err != nil || !b.Alive {
+			return err
 		}
-		if b.Alive {
-			b.Uploaded, err = earliestUpload(r, cid, refHashBin, now)
+		if b.Expires, b.Shown, err = latestExpiry(r, cid, refUpload); err != nil {
+			return err
 		}
+		if b.Shown = b.Shown && b.Expires > now; !b.Shown {
+			b.Expires = 0
+			return nil
+		}
+		b.Uploaded, err = earliestUpload(r, cid, now)
 		return err
 	})
 	return b, found, err
+}
+
+// aliveAt reports whether any reference of a CID is live at a time.
+func aliveAt(r pebble.Reader, cid storage.CID, now int64) (bool, error) {
+	for _, kind := range refKinds {
+		expires, ok, err := latestExpiry(r, cid, kind)
+		if err != nil || ok && expires > now {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // latestExpiry returns when the reference that lasts longest expires.
@@ -196,12 +215,12 @@ func latestExpiry(r pebble.Reader, cid storage.CID, kind byte) (int64, bool, err
 	return expires, found, nil
 }
 
-// earliestUpload returns when the oldest reference that is live was made.
-func earliestUpload(r pebble.Reader, cid storage.CID, kind byte, now int64) (uploaded int64, err error) {
-	prefix := key(tableRefsUploaded).cid(cid).byte(kind)
+// earliestUpload returns when the oldest upload that is live was made.
+func earliestUpload(r pebble.Reader, cid storage.CID, now int64) (uploaded int64, err error) {
+	prefix := key(tableRefsUploaded).cid(cid).byte(refUpload)
 	err = scan(r, prefix, func(k, _ []byte) (bool, error) {
 		account := string(k[len(prefix)+8 : len(k)-1])
-		ref, ok, err := lookUp[refRecord](r, refKey(cid, kind, account))
+		ref, ok, err := lookUp[refRecord](r, uploadRef(cid, account).key())
 		if err != nil {
 			return false, err
 		}
@@ -224,7 +243,7 @@ func (f *FSM) Reference(account string, cid storage.CID, now int64) (ref Referen
 }
 
 func referenceAt(r pebble.Reader, account string, cid storage.CID, now int64) (Reference, bool, error) {
-	rec, ok, err := lookUp[refRecord](r, refKey(cid, refHashBin, account))
+	rec, ok, err := lookUp[refRecord](r, uploadRef(cid, account).key())
 	if err != nil || !ok || rec.Expires <= now {
 		return Reference{}, false, err
 	}
@@ -238,7 +257,7 @@ func referenceAt(r pebble.Reader, account string, cid storage.CID, now int64) (R
 // References lists an account's live references, newest first, then by CID.
 func (f *FSM) References(account, cursor string, limit int, now int64) (page []Reference, next string, err error) {
 	err = f.view("References", func(r pebble.Reader) error {
-		prefix := key(tableRefsOf).str(account).byte(refHashBin)
+		prefix := key(tableRefsOf).str(account).byte(refUpload)
 		page, next, err = list(r, prefix, cursor, limit, func(k, _ []byte) (Reference, bool, error) {
 			cid, err := storage.CIDFromBinary(k[len(prefix)+8:])
 			if err != nil {
@@ -304,7 +323,7 @@ func (e Entry) asHistory(account string) HistoryEntry {
 	return HistoryEntry{ID: e.ID, Type: e.Kind, AmountCents: amount, BalanceAfterCents: e.Balance, CID: e.CID, Created: e.Time}
 }
 
-// Blobs lists the catalogue's stored blobs that are alive, in CID order,
+// Blobs lists the catalogue's stored blobs that are alive, by whatever reference, in CID order,
 // beginning after one, or with the first for nil. Content that was taken down
 // is among them: it may be allowed again, and was paid for.
 func (f *FSM) Blobs(after *storage.CID, limit int, now int64) (blobs []Blob, err error) {
@@ -325,32 +344,17 @@ func (f *FSM) Blobs(after *storage.CID, limit int, now int64) (blobs []Blob, err
 			if cid.Inline() || rec.References == 0 {
 				return true, nil
 			}
-			for _, kind := range refKinds {
-				expires, ok, err := latestExpiry(r, cid, kind)
-				if err != nil {
-					return false, err
-				}
-				if ok && expires > now {
-					blobs = append(blobs, Blob{CID: cid, ContentType: rec.ContentType, Expires: expires, Alive: true, Condemned: rec.Condemned})
-					break
-				}
+			alive, err := aliveAt(r, cid, now)
+			if err != nil {
+				return false, err
+			}
+			if alive {
+				blobs = append(blobs, Blob{CID: cid, ContentType: rec.ContentType, Alive: true, Condemned: rec.Condemned})
 			}
 			return len(blobs) < limit, nil
 		})
 	})
 	return blobs, err
-}
-
-// SweepDue reports whether a reference has expired by a time and is not swept yet.
-func (f *FSM) SweepDue(now int64) bool {
-	due := false
-	err := f.view("SweepDue", func(r pebble.Reader) error {
-		return scanRange(r, []byte{tableExpiry}, key(tableExpiry).time(now+1), func(_, _ []byte) (bool, error) {
-			due = true
-			return false, nil
-		})
-	})
-	return err == nil && due
 }
 
 // IdempotentResult returns what a client's Idempotency-Key did before.

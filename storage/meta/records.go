@@ -14,6 +14,10 @@ type Account struct {
 	Created      int64  `cbor:"6,keyasint"`
 	QuotaBytes   int64  `cbor:"7,keyasint,omitempty"` // 0: the setting's default holds
 	UsedBytes    int64  `cbor:"8,keyasint,omitempty"` // stored bytes that its references name
+	// Claimed is the address that nobody has verified, of an account without Email.
+	Claimed string `cbor:"9,keyasint,omitempty"`
+	Pastes  int64  `cbor:"10,keyasint,omitempty"` // that it owns, those not swept yet included
+	Links   int64  `cbor:"11,keyasint,omitempty"`
 }
 
 // Key is what a request authenticates with. The secret itself is nowhere: only its SHA-256.
@@ -29,14 +33,17 @@ type Key struct {
 	LastUsed      int64    `cbor:"9,keyasint,omitempty"` // 0: not used yet; approximate
 	Scopes        []string `cbor:"10,keyasint,omitempty"`
 	RatePerMinute int64    `cbor:"11,keyasint,omitempty"` // 0: the setting's default holds
+
+	Sealed []byte `cbor:"12,keyasint,omitempty"` // the secret of an access key of JSONBin, which its owner may see again
 }
 
 // Blob is what the catalogue says of content, over all its references.
 type Blob struct {
 	CID         storage.CID
 	ContentType string
-	Uploaded    int64 // of the earliest live reference
-	Expires     int64 // of the live reference that lasts longest
+	Uploaded    int64 // of the earliest live upload
+	Expires     int64 // of the live upload that lasts longest
+	Shown       bool  // at least one live upload: content that only pastes know is not shown by its CID
 	Alive       bool  // at least one live reference of any kind
 	Blocked     bool  // taken down: refused and not served
 	Condemned   uint64
@@ -90,6 +97,10 @@ type Settings struct {
 	// DeletionGraceSeconds is how long dead content is kept before it is condemned, and bytes
 	// that nothing refers to before they go; in FSM time.
 	DeletionGraceSeconds int64 `cbor:"45,keyasint" json:"deletion_grace_seconds"`
+
+	Paste69 Paste69Settings `cbor:"46,keyasint" json:"paste69"`
+
+	JSONBin JSONBinSettings `cbor:"47,keyasint" json:"jsonbin"`
 }
 
 // DefaultSettings are those of a new cluster.
@@ -102,6 +113,10 @@ func DefaultSettings() Settings {
 		Copies:           3,
 
 		DeletionGraceSeconds: 24 * 60 * 60,
+
+		Paste69: DefaultPaste69(),
+
+		JSONBin: DefaultJSONBin(),
 	}
 }
 
@@ -119,4 +134,8 @@ type SettingsPatch struct {
 	VoterTarget         *int      `cbor:"10,keyasint,omitempty" json:"voter_target,omitempty"`
 
 	DeletionGraceSeconds *int64 `cbor:"45,keyasint,omitempty" json:"deletion_grace_seconds,omitempty"`
+
+	Paste69 *Paste69Patch `cbor:"46,keyasint,omitempty" json:"paste69,omitempty"`
+
+	JSONBin *JSONBinPatch `cbor:"47,keyasint,omitempty" json:"jsonbin,omitempty"`
 }

@@ -15,11 +15,11 @@ const (
 	tableKeys         byte = 0x03 // id -> Key
 	tableKeyHashes    byte = 0x04 // SHA-256 of the secret -> key id
 	tableKeysOf       byte = 0x05 // account, api, key id
-	tableRefs         byte = 0x06 // cid, kind, account -> refRecord
-	tableRefsOf       byte = 0x07 // account, kind, newest upload first, cid
-	tableRefsUploaded byte = 0x08 // cid, kind, uploaded, account
-	tableRefsExpiring byte = 0x09 // cid, kind, expires, account
-	tableExpiry       byte = 0x0a // expires, cid, kind, account
+	tableRefs         byte = 0x06 // cid, kind, holder -> refRecord
+	tableRefsOf       byte = 0x07 // account, kind, newest upload first, cid; uploads only
+	tableRefsUploaded byte = 0x08 // cid, kind, uploaded, account; uploads only
+	tableRefsExpiring byte = 0x09 // cid, kind, expires, holder
+	tableExpiry       byte = 0x0a // expires, cid, kind, holder
 	tableBlobs        byte = 0x0b // cid -> blobRecord
 	tableEntries      byte = 0x0c // entry id -> Entry
 	tableEntriesOf    byte = 0x0d // account, index, ordinal -> entry id
@@ -38,6 +38,26 @@ const (
 	tableReplacing  byte = 0x22 // id of a dead member -> id of who comes in its place
 	tableDead       byte = 0x24 // dead since, cid: content that waits to be condemned
 	tableTombstones byte = 0x25 // condemned at, cid: records that wait to be dropped
+
+	tablePastes    byte = 0x30 // id -> Paste
+	tablePastesOf  byte = 0x31 // account, newest first, id
+	tableLinks     byte = 0x32 // id -> Link
+	tableLinksOf   byte = 0x33 // account, newest first, id
+	tableIssued    byte = 0x34 // id of a paste or short link that is or was: none is issued twice
+	tableClicks    byte = 0x35 // link, day -> dayRecord; link, day, sort of name, name -> count
+	tableVisitors  byte = 0x36 // day, link, hash
+	tableSalts     byte = 0x37 // day -> Salt
+	tablePending   byte = 0x38 // SHA-256 of the token -> KeyRequest
+	tablePendingOf byte = 0x39 // lower-case email -> SHA-256 of the token
+	tableDue       byte = 0x3a // time, sort of end, what ends; all that ends but references
+
+	tableBins          byte = 0x40 // id -> Bin
+	tableBinsOf        byte = 0x41 // account, collection, id
+	tableBinVersions   byte = 0x42 // bin, clearings, number -> versionRecord
+	tableBinAccounts   byte = 0x43 // account -> binAccount
+	tableCollections   byte = 0x44 // id -> Collection
+	tableCollectionsOf byte = 0x45 // account, id
+	tableSchemaDocs    byte = 0x46 // id -> SchemaDoc
 
 	// tableLocal is this node's own: not hashed, not compared.
 	tableLocal byte = 0xf0
@@ -62,12 +82,6 @@ const (
 	localHistory = "history" // + index -> state hash
 )
 
-// refHashBin is the kind of reference that an upload through HashBin makes.
-const refHashBin byte = 'h'
-
-// refKinds are all kinds of reference, in order.
-var refKinds = []byte{refHashBin}
-
 // A keyBuilder makes keys of parts. Strings end in a zero byte, which no id
 // holds; numbers are big-endian; CIDs tell their own length.
 type keyBuilder []byte
@@ -90,6 +104,9 @@ func (k keyBuilder) u64(v uint64) keyBuilder { return binary.BigEndian.AppendUin
 // time appends a time so that earlier ones sort first; times are after 1970.
 func (k keyBuilder) time(ms int64) keyBuilder { return k.u64(uint64(ms)) }
 
+// day appends a day since 1970.
+func (k keyBuilder) day(d int32) keyBuilder { return binary.BigEndian.AppendUint32(k, uint32(d)) }
+
 // timeDesc appends a time so that later ones sort first.
 func (k keyBuilder) timeDesc(ms int64) keyBuilder { return k.u64(^uint64(ms)) }
 
@@ -106,12 +123,6 @@ func past(prefix []byte) []byte {
 		}
 	}
 	return nil
-}
-
-// refRecord is a reference as stored.
-type refRecord struct {
-	Uploaded int64 `cbor:"1,keyasint"`
-	Expires  int64 `cbor:"2,keyasint"`
 }
 
 // blobRecord is what the catalogue keeps of a CID.
@@ -142,6 +153,14 @@ type Counts struct {
 	References int64 `cbor:"3,keyasint" json:"references"`
 	Entries    int64 `cbor:"4,keyasint" json:"entries"`
 	Blobs      int64 `cbor:"5,keyasint" json:"blobs"`
+
+	Pastes      int64 `cbor:"6,keyasint,omitempty" json:"pastes"`
+	Links       int64 `cbor:"7,keyasint,omitempty" json:"links"`
+	KeyRequests int64 `cbor:"8,keyasint,omitempty" json:"key_requests"`
+
+	Bins        int64 `cbor:"11,keyasint,omitempty" json:"bins"`
+	Collections int64 `cbor:"12,keyasint,omitempty" json:"collections"`
+	SchemaDocs  int64 `cbor:"13,keyasint,omitempty" json:"schema_docs"`
 }
 
 // syncedRecord says who holds all that the next ring gives them.

@@ -31,6 +31,36 @@ const (
 	typeCondemn          commandType = 25
 	typeDropTombstones   commandType = 26
 	typeNewEpoch         commandType = 30
+
+	typeCreatePaste    commandType = 40
+	typeDeletePaste    commandType = 41
+	typeSetPasteExpiry commandType = 42
+	typeCreateLink     commandType = 43
+	typeDeleteLink     commandType = 44
+	typeSetLinkExpiry  commandType = 45
+	typeAddCounts      commandType = 46
+	typeSetSalt        commandType = 47
+	typeRequestKey     commandType = 48
+	typeRedeemToken    commandType = 49
+	typeOpenKey        commandType = 50
+
+	typeSetMasterKey     commandType = 60
+	typeCreateAccessKey  commandType = 61
+	typeUpdateAccessKey  commandType = 62
+	typeDeleteAccessKey  commandType = 63
+	typeCreateBin        commandType = 64
+	typeUpdateBin        commandType = 65
+	typeDeleteBin        commandType = 66
+	typeSetBinPrivacy    commandType = 67
+	typeRenameBin        commandType = 68
+	typeClearVersions    commandType = 69
+	typeCreateCollection commandType = 70
+	typeRenameCollection commandType = 71
+	typeDeleteCollection commandType = 72
+	typeAttachSchema     commandType = 73
+	typeCreateSchemaDoc  commandType = 74
+	typeUpdateSchemaDoc  commandType = 75
+	typeReserveRequests  commandType = 76
 )
 
 // specs are the commands that this program knows.
@@ -61,6 +91,36 @@ var specs = index(
 	define(typeCondemn, (*tx).condemn),
 	define(typeDropTombstones, (*tx).dropTombstones),
 	define(typeNewEpoch, (*tx).newEpoch),
+
+	define(typeCreatePaste, (*tx).createPaste),
+	define(typeDeletePaste, (*tx).deletePaste),
+	define(typeSetPasteExpiry, (*tx).setPasteExpiry),
+	define(typeCreateLink, (*tx).createLink),
+	define(typeDeleteLink, (*tx).deleteLink),
+	define(typeSetLinkExpiry, (*tx).setLinkExpiry),
+	define(typeAddCounts, (*tx).addCounts),
+	define(typeSetSalt, (*tx).setSalt),
+	define(typeRequestKey, (*tx).requestKey),
+	define(typeRedeemToken, (*tx).redeemToken),
+	define(typeOpenKey, (*tx).openKey),
+
+	define(typeSetMasterKey, (*tx).setMasterKey),
+	define(typeCreateAccessKey, (*tx).createAccessKey),
+	define(typeUpdateAccessKey, (*tx).updateAccessKey),
+	define(typeDeleteAccessKey, (*tx).deleteAccessKey),
+	define(typeCreateBin, (*tx).createBin),
+	define(typeUpdateBin, (*tx).updateBin),
+	define(typeDeleteBin, (*tx).deleteBin),
+	define(typeSetBinPrivacy, (*tx).setBinPrivacy),
+	define(typeRenameBin, (*tx).renameBin),
+	define(typeClearVersions, (*tx).clearVersions),
+	define(typeCreateCollection, (*tx).createCollection),
+	define(typeRenameCollection, (*tx).renameCollection),
+	define(typeDeleteCollection, (*tx).deleteCollection),
+	define(typeAttachSchema, (*tx).attachSchema),
+	define(typeCreateSchemaDoc, (*tx).createSchemaDoc),
+	define(typeUpdateSchemaDoc, (*tx).updateSchemaDoc),
+	define(typeReserveRequests, (*tx).reserveRequests),
 )
 
 func index(all ...*spec) map[commandType]*spec {
@@ -97,3 +157,33 @@ func (ReplaceNode) commandType() commandType      { return typeReplaceNode }
 func (Condemn) commandType() commandType          { return typeCondemn }
 func (DropTombstones) commandType() commandType   { return typeDropTombstones }
 func (NewEpoch) commandType() commandType         { return typeNewEpoch }
+
+func (CreatePaste) commandType() commandType    { return typeCreatePaste }
+func (DeletePaste) commandType() commandType    { return typeDeletePaste }
+func (SetPasteExpiry) commandType() commandType { return typeSetPasteExpiry }
+func (CreateLink) commandType() commandType     { return typeCreateLink }
+func (DeleteLink) commandType() commandType     { return typeDeleteLink }
+func (SetLinkExpiry) commandType() commandType  { return typeSetLinkExpiry }
+func (AddCounts) commandType() commandType      { return typeAddCounts }
+func (SetSalt) commandType() commandType        { return typeSetSalt }
+func (RequestKey) commandType() commandType     { return typeRequestKey }
+func (RedeemToken) commandType() commandType    { return typeRedeemToken }
+func (OpenKey) commandType() commandType        { return typeOpenKey }
+
+func (SetMasterKey) commandType() commandType     { return typeSetMasterKey }
+func (CreateAccessKey) commandType() commandType  { return typeCreateAccessKey }
+func (UpdateAccessKey) commandType() commandType  { return typeUpdateAccessKey }
+func (DeleteAccessKey) commandType() commandType  { return typeDeleteAccessKey }
+func (CreateBin) commandType() commandType        { return typeCreateBin }
+func (UpdateBin) commandType() commandType        { return typeUpdateBin }
+func (DeleteBin) commandType() commandType        { return typeDeleteBin }
+func (SetBinPrivacy) commandType() commandType    { return typeSetBinPrivacy }
+func (RenameBin) commandType() commandType        { return typeRenameBin }
+func (ClearVersions) commandType() commandType    { return typeClearVersions }
+func (CreateCollection) commandType() commandType { return typeCreateCollection }
+func (RenameCollection) commandType() commandType { return typeRenameCollection }
+func (DeleteCollection) commandType() commandType { return typeDeleteCollection }
+func (AttachSchema) commandType() commandType     { return typeAttachSchema }
+func (CreateSchemaDoc) commandType() commandType  { return typeCreateSchemaDoc }
+func (UpdateSchemaDoc) commandType() commandType  { return typeUpdateSchemaDoc }
+func (ReserveRequests) commandType() commandType  { return typeReserveRequests }
