@@ -51,7 +51,8 @@ func TestDayRange(t *testing.T) {
 	now := time.Date(2024, 3, 30, 23, 59, 59, 0, time.UTC)
 	day := func(n int32) string { return time.Unix(int64(n)*86400, 0).UTC().Format(time.DateOnly) }
 	for q, want := range map[string][2]string{
-		"":                                          {"2024-03-01", "2024-03-30"},
+		"": {"2024-03-01", "2024-03-30"},
+
 		"start_date=&end_date=":                     {"2024-03-01", "2024-03-30"},
 		"start_date=2024-02-01":                     {"2024-02-01", "2024-03-01"},
 		"start_date=2024-03-20":                     {"2024-03-20", "2024-03-30"},

@@ -14,10 +14,14 @@ func TestCleanName(t *testing.T) {
 		"": "", "-": "", ".": "", "..": "", "...": "", " . ": "", "- .": "", ".bashrc": ".bashrc", " a": " a", "a. . ": "a",
 		"a\x00b\x7f\u0085.c": "ab.c", "inv\xffalid": "invalid", "evil\u202egpj.exe": "evilgpj.exe", "z\u200b\u200d\ufeff\u2060.c": "z.c",
 		"\u2066x\u2069": "x", "a\nb": "ab", "a\u2028b": "ab", "naïve 文件.md": "naïve 文件.md", "a\u00a0": "a",
-		long + ".tar.gz":                     strings.Repeat("ü", 126) + ".gz",
+		long + ".tar.gz": strings.Repeat("ü", 126) + ".gz",
+
 		long + "." + strings.Repeat("e", 20): strings.Repeat("ü", 127),
-		strings.Repeat("a", 300):             strings.Repeat("a", 255),
-		strings.Repeat("a", 254) + ". b":     strings.Repeat("a", 252) + ". b",
+
+		strings.Repeat("a", 300): strings.Repeat("a", 255),
+
+		strings.Repeat("a", 254) + ". b": strings.Repeat("a", 252) + ". b",
+
 		strings.Repeat("a", 250) + " ..  " + "b" + strings.Repeat("c", 40): strings.Repeat("a", 250),
 	} {
 		if got := cleanName(in); got != want {
