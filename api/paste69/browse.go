@@ -117,6 +117,11 @@ func (c *call) cookieKey(p node.Paste) string {
 
 // viewPaste shows a paste; right after its upload with its delete link, once.
 func (c *call) viewPaste(p node.Paste) error {
+	release, err := c.room(p, textBytesMax)
+	if err != nil {
+		return err
+	}
+	defer release()
 	text, err := c.text(p, textBytesMax, true)
 	if err != nil {
 		return err
