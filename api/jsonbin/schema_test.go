@@ -233,6 +233,41 @@ func TestValidationIsBounded(t *testing.T) {
 	}
 }
 
+// Time runs out also within one keyword, and between what no keyword is for.
+func TestValidationIsBoundedByBytes(t *testing.T) {
+	t.Parallel()
+	names := func(n int, one string) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = strings.ReplaceAll(one, "#", itoa(i))
+		}
+		return strings.Join(all, ",")
+	}
+	members := "{" + names(300_000, `"m#":1`) + "}"
+	deep := strings.Repeat("[", 900) + names(500_000, "1") + strings.Repeat("]", 900)
+	for name, tt := range map[string]struct{ schema, record string }{
+		"patternProperties": {`{"patternProperties":{` + names(5000, `"^z#$":true`) + `}}`, members},
+		"dependencies":      {`{"dependencies":{` + names(5000, `"z#":{"type":"object"}`) + `}}`, members},
+		"names needed":      {`{"dependencies":{` + names(5000, `"z#":["a"]`) + `}}`, members},
+		"uniqueItems":       {`{"uniqueItems":true}`, deep},
+		"enum":              {`{"anyOf":[` + names(500, `{"enum":[#]}`) + `]}`, deep},
+		"pattern":           {`{"items":{"pattern":"((a?){50}){20}b"}}`, `["` + strings.Repeat("a", 1_000_000) + `"]`},
+	} {
+		s, err := compileSchema([]byte(tt.schema))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		const least = 100 * time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), least)
+		start := time.Now()
+		_, err = s.validate(ctx, []byte(tt.record))
+		cancel()
+		if storage.KindOf(err) != storage.KindUnavailable || time.Since(start) > 20*least {
+			t.Errorf("%s: %v after %v", name, err, time.Since(start))
+		}
+	}
+}
+
 func itoa(n int) string { return string(asText(n)) }
 
 func FuzzSchema(f *testing.F) {
