@@ -145,11 +145,13 @@ func TestWhichMismatch(t *testing.T) {
 func TestSchemasRefused(t *testing.T) {
 	t.Parallel()
 	for schema, want := range map[string]string{
-		`["type"]`:                   invalidSchema,
-		`{"type":"strange"}`:         invalidSchema,
-		`{"required":"x"}`:           invalidSchema,
-		`{"pattern":"(?=a)"}`:        invalidSchema,
-		`{"minimum":1e9999}`:         invalidSchema,
+		`["type"]`:            invalidSchema,
+		`{"type":"strange"}`:  invalidSchema,
+		`{"required":"x"}`:    invalidSchema,
+		`{"pattern":"(?=a)"}`: invalidSchema,
+		`{"minimum":1e9999}`:  invalidSchema,
+		`{"pattern":"(` + strings.Repeat("a", 300) + `){1000}"}`:                                                  invalidSchema,
+		`{"default":{"patternProperties":{"(` + strings.Repeat("a?", 150) + `){999,}":true}},"$ref":"#/default"}`: invalidSchema,
 		`{"multipleOf":0}`:           invalidSchema,
 		`{"$ref":"#/definitions/x"}`: invalidSchema,
 		`{"definitions":{"a":{"$ref":"#/none"}},"type":"object"}`:    invalidSchema,
@@ -178,6 +180,7 @@ func TestSchemasRefused(t *testing.T) {
 func TestSchemasTaken(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{
+		`{"pattern":"^[a-z]{1,1000}$"}`,
 		`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}`,
 		`{"$schema":"http://json-schema.org/draft-06/schema","type":"object"}`,
 		`{"$id":"http://example.com/a.json","properties":{"a":{"$ref":"a.json#/definitions/b"}},"definitions":{"b":{"type":"string"}}}`,
