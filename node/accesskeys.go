@@ -275,7 +275,8 @@ func (s *Service) UpdateAccessKey(ctx context.Context, c Caller, id string, righ
 		return AccessKey{}, err
 	}
 	sealed := sealer.seal(k.Account, secret)
-	k, err = submitBins[Key](ctx, s, c, meta.UpdateAccessKey{Account: c.Account, ID: id, Name: name, Scopes: &rights, Sealed: &sealed})
+	scopes := append([]string{}, rights...) // never nil, which in the log would be no change
+	k, err = submitBins[Key](ctx, s, c, meta.UpdateAccessKey{Account: c.Account, ID: id, Name: name, Scopes: &scopes, Sealed: &sealed})
 	if err != nil {
 		return AccessKey{}, err
 	}

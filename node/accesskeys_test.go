@@ -134,6 +134,11 @@ func TestAccessKeyLimit(t *testing.T) {
 	if changed.Key != keys[1].Key || changed.Name != "new" || fmt.Sprint(changed.Rights) != "[delete]" {
 		t.Error("an update changed more or less than it was to")
 	}
+	bare := must(r.s(1).UpdateAccessKey(ctx, r.caller(1), keys[1].ID, nil, nil))(t)
+	c := must(r.s(1).AuthenticateBin(ctx, "", keys[1].Key))(t)
+	if len(bare.Rights) != 0 || c.CanBins(node.RightDelete) {
+		t.Error("a key that was left no right has one")
+	}
 }
 
 // openIn opens a lone node in a directory; edit changes how, and may be nil.

@@ -99,10 +99,11 @@ func (s *Service) reserve(ctx context.Context, c Caller, b *requestBlock, quota 
 	return nil
 }
 
-// blockOf is how many requests a node reserves at once.
+// blockOf is how many requests a node reserves at once; one command takes no
+// more than so many.
 func blockOf(quota int64, nodes int) int64 {
 	parts := int64(blocksOfNode * max(1, nodes))
-	return max(1, (quota+parts-1)/parts)
+	return min(max(1, (quota+parts-1)/parts), meta.RequestsMax)
 }
 
 func nextMonth(now int64) int64 {

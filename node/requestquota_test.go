@@ -131,3 +131,13 @@ func TestRequestsPerMinute(t *testing.T) {
 		t.Errorf("another account: %v", err)
 	}
 }
+
+// The largest quota that can be set is one that requests are admitted under.
+func TestLargestMonthlyQuota(t *testing.T) {
+	t.Parallel()
+	r := newBinRig(t, 1)
+	r.limits(node.JSONBinPatch{RequestsPerMonth: new(int64(1<<53 - 1))})
+	if err := r.s(0).AdmitBins(t.Context(), r.caller(0)); err != nil {
+		t.Error(err)
+	}
+}

@@ -106,11 +106,11 @@ func (r *rule) forAnything(s *jsonschema.Schema, object map[string]any) {
 		for _, one := range s.Enum.Values {
 			allowed[canonicalOf(one)] = true
 		}
-		r.add("enum", ifNot(func(c *checker, v span) bool { return allowed[canonical(c.text, v)] }, "should be equal to one of the allowed values"))
+		r.add("enum", ifNot(func(c *checker, v span) bool { return allowed[c.canonical(v)] }, "should be equal to one of the allowed values"))
 	}
 	if s.Const != nil {
 		constant := canonicalOf(*s.Const)
-		r.add("const", ifNot(func(c *checker, v span) bool { return canonical(c.text, v) == constant }, "should be equal to constant"))
+		r.add("const", ifNot(func(c *checker, v span) bool { return c.canonical(v) == constant }, "should be equal to constant"))
 	}
 	if s.Not != nil {
 		r.add("not", ifNot(func(c *checker, v span) bool { return !c.isValid(v, s.Not) }, "should NOT be valid"))
@@ -181,7 +181,9 @@ func (r *rule) forNumbers(object map[string]any) {
 			continue
 		}
 		limit := parseDecimal([]byte(number))
-		r.addFor(typeNumber, k.name, func(c *checker, v span) bool { return k.holds(parseDecimal(c.value(v)), limit) }, k.text+number.String())
+		r.addFor(typeNumber, k.name, func(c *checker, v span) bool {
+			return c.spend(len(number)) && k.holds(parseDecimal(c.value(v)), limit)
+		}, k.text+number.String())
 	}
 }
 
@@ -190,7 +192,7 @@ func (r *rule) forStrings(s *jsonschema.Schema) {
 	r.bound(typeString, "minLength", s.MinLength, length, "should NOT be shorter than %d characters")
 	r.bound(typeString, "maxLength", s.MaxLength, length, "should NOT be longer than %d characters")
 	if s.Pattern != nil {
-		r.addFor(typeString, "pattern", func(c *checker, v span) bool { return s.Pattern.MatchString(plain(c.value(v))) },
+		r.addFor(typeString, "pattern", func(c *checker, v span) bool { return c.matches(s.Pattern, plain(c.value(v))) },
 			`should match pattern "`+s.Pattern.String()+`"`)
 	}
 	if s.Format != nil {
@@ -224,7 +226,7 @@ func (r *rule) forArrays(s *jsonschema.Schema) {
 	}
 	if s.Contains != nil {
 		r.addFor(typeArray, "contains", func(c *checker, v span) bool {
-			for one := range children(c.text, v) {
+			for one := range c.children(v) {
 				if c.isValid(one.span, s.Contains) {
 					return true
 				}
@@ -240,11 +242,11 @@ func (c *checker) duplicates(v span) string {
 		return ""
 	}
 	seen := map[string]int{}
-	for one := range children(c.text, v) {
+	for one := range c.children(v) {
 		if !c.step() {
 			return ""
 		}
-		text := canonical(c.text, one.span)
+		text := c.canonical(one.span)
 		if before, ok := seen[text]; ok {
 			return fmt.Sprintf("should NOT have duplicate items (items ## %d and %d are identical)", before, one.index)
 		}
@@ -266,7 +268,7 @@ func (r *rule) forObjects(s *jsonschema.Schema) {
 	}
 	if s.AdditionalProperties == false {
 		r.addFor(typeObject, "additionalProperties", func(c *checker, v span) bool {
-			for one := range children(c.text, v) {
+			for one := range c.children(v) {
 				if len(c.forMember(s, plain(one.name))) == 0 {
 					return false
 				}
@@ -295,7 +297,7 @@ func (c *checker) missing(v span, names []string) (string, bool) {
 		return "", false
 	}
 	there := map[string]bool{}
-	for one := range children(c.text, v) {
+	for one := range c.children(v) {
 		there[plain(one.name)] = true
 	}
 	for _, name := range names {
@@ -308,7 +310,7 @@ func (c *checker) missing(v span, names []string) (string, bool) {
 
 // badName tells of the first member whose name is not valid.
 func (c *checker) badName(v span, names *jsonschema.Schema) string {
-	for one := range children(c.text, v) {
+	for one := range c.children(v) {
 		if one.name == nil {
 			return ""
 		}
@@ -321,23 +323,23 @@ func (c *checker) badName(v span, names *jsonschema.Schema) string {
 }
 
 // canonical is one text for all spellings of a value: what equality goes by.
-// That of a container is a hash, so that depth costs nothing.
-func canonical(text []byte, v span) string {
-	switch value := text[v.start:v.end]; typeOf(value) {
+// That of a container is a hash, so that depth costs no memory.
+func (c *checker) canonical(v span) string {
+	switch value := c.value(v); typeOf(value) {
 	case typeNumber:
 		return parseDecimal(value).String()
 	case typeString:
 		return `"` + plain(value)
 	case typeArray:
 		h := sha256.New()
-		for one := range children(text, v) {
-			writePart(h, canonical(text, one.span))
+		for one := range c.children(v) {
+			writePart(h, c.canonical(one.span))
 		}
 		return string(h.Sum([]byte{'['}))
 	case typeObject:
 		members := map[string]string{}
-		for one := range children(text, v) {
-			members[plain(one.name)] = canonical(text, one.span)
+		for one := range c.children(v) {
+			members[plain(one.name)] = c.canonical(one.span)
 		}
 		h := sha256.New()
 		for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -359,5 +361,6 @@ func writePart(h hash.Hash, part string) {
 
 func canonicalOf(v any) string {
 	text := asText(v)
-	return canonical(text, span{0, len(text)})
+	c := &checker{ended: func() error { return nil }, text: text} // it is a part of a schema, which is small
+	return c.canonical(span{0, len(text)})
 }

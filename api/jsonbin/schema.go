@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 
@@ -19,6 +21,9 @@ const (
 	// exponentDigitsMax bounds exponents in a schema: the compiler would write
 	// such a number out.
 	exponentDigitsMax = 3
+	// patternsMax bounds the patterns of a schema, all together, as they are once
+	// their repetitions are written out: a few bytes can ask for gigabytes.
+	patternsMax = 1 << 18
 )
 
 // Faults of schema docs.
@@ -44,6 +49,9 @@ func compileSchema(text []byte) (*schema, error) {
 	if err != nil {
 		return nil, schemaFault(invalidSchema, err)
 	}
+	if patternsOf(doc) > patternsMax {
+		return nil, schemaFault(invalidSchema, nil)
+	}
 	s := &survey{resources: map[string]bool{schemaURL: true}}
 	s.schema(doc, mustParse(schemaURL), "")
 	switch {
@@ -68,6 +76,7 @@ func (s *survey) compile(doc any) (*jsonschema.Schema, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft7)
 	c.UseLoader(noLoader{})
+	c.UseRegexpEngine(func(pattern string) (jsonschema.Regexp, error) { return regexp.Compile(pattern) })
 	for _, name := range formatsIgnored {
 		c.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(any) error { return nil }})
 	}
@@ -233,6 +242,51 @@ func hasHugeNumber(text []byte) bool {
 		}
 	}
 	return false
+}
+
+// patternsOf is how large the patterns are that are anywhere in a document. What
+// is no pattern counts nothing: the compiler refuses it.
+func patternsOf(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			n += patternsOf(item)
+		}
+	case map[string]any:
+		for name, member := range v {
+			n += patternsOf(member)
+			if under, ok := member.(map[string]any); ok && name == "patternProperties" {
+				for pattern := range under {
+					n += patternSize(pattern)
+				}
+			}
+			if pattern, ok := member.(string); ok && name == "pattern" {
+				n += patternSize(pattern)
+			}
+		}
+	}
+	return n
+}
+
+func patternSize(pattern string) int {
+	tree, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	return writtenOut(tree)
+}
+
+// writtenOut is about how many instructions a pattern becomes.
+func writtenOut(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		n += writtenOut(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min+1, re.Max, 1)
+	}
+	return n
 }
 
 // object returns what a compiled schema was compiled from; nil for true and false.

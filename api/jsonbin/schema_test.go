@@ -145,11 +145,13 @@ func TestWhichMismatch(t *testing.T) {
 func TestSchemasRefused(t *testing.T) {
 	t.Parallel()
 	for schema, want := range map[string]string{
-		`["type"]`:                   invalidSchema,
-		`{"type":"strange"}`:         invalidSchema,
-		`{"required":"x"}`:           invalidSchema,
-		`{"pattern":"(?=a)"}`:        invalidSchema,
-		`{"minimum":1e9999}`:         invalidSchema,
+		`["type"]`:            invalidSchema,
+		`{"type":"strange"}`:  invalidSchema,
+		`{"required":"x"}`:    invalidSchema,
+		`{"pattern":"(?=a)"}`: invalidSchema,
+		`{"minimum":1e9999}`:  invalidSchema,
+		`{"pattern":"(` + strings.Repeat("a", 300) + `){1000}"}`:                                                  invalidSchema,
+		`{"default":{"patternProperties":{"(` + strings.Repeat("a?", 150) + `){999,}":true}},"$ref":"#/default"}`: invalidSchema,
 		`{"multipleOf":0}`:           invalidSchema,
 		`{"$ref":"#/definitions/x"}`: invalidSchema,
 		`{"definitions":{"a":{"$ref":"#/none"}},"type":"object"}`:    invalidSchema,
@@ -178,6 +180,7 @@ func TestSchemasRefused(t *testing.T) {
 func TestSchemasTaken(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{
+		`{"pattern":"^[a-z]{1,1000}$"}`,
 		`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}`,
 		`{"$schema":"http://json-schema.org/draft-06/schema","type":"object"}`,
 		`{"$id":"http://example.com/a.json","properties":{"a":{"$ref":"a.json#/definitions/b"}},"definitions":{"b":{"type":"string"}}}`,
@@ -229,6 +232,41 @@ func TestValidationIsBounded(t *testing.T) {
 		cancel()
 		if storage.KindOf(err) != storage.KindUnavailable {
 			t.Errorf("%.40s: %v", schema, err)
+		}
+	}
+}
+
+// Time runs out also within one keyword, and between what no keyword is for.
+func TestValidationIsBoundedByBytes(t *testing.T) {
+	t.Parallel()
+	names := func(n int, one string) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = strings.ReplaceAll(one, "#", itoa(i))
+		}
+		return strings.Join(all, ",")
+	}
+	members := "{" + names(300_000, `"m#":1`) + "}"
+	deep := strings.Repeat("[", 900) + names(500_000, "1") + strings.Repeat("]", 900)
+	for name, tt := range map[string]struct{ schema, record string }{
+		"patternProperties": {`{"patternProperties":{` + names(5000, `"^z#$":true`) + `}}`, members},
+		"dependencies":      {`{"dependencies":{` + names(5000, `"z#":{"type":"object"}`) + `}}`, members},
+		"names needed":      {`{"dependencies":{` + names(5000, `"z#":["a"]`) + `}}`, members},
+		"uniqueItems":       {`{"uniqueItems":true}`, deep},
+		"enum":              {`{"anyOf":[` + names(500, `{"enum":[#]}`) + `]}`, deep},
+		"pattern":           {`{"items":{"pattern":"((a?){50}){20}b"}}`, `["` + strings.Repeat("a", 1_000_000) + `"]`},
+	} {
+		s, err := compileSchema([]byte(tt.schema))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		const least = 100 * time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), least)
+		start := time.Now()
+		_, err = s.validate(ctx, []byte(tt.record))
+		cancel()
+		if storage.KindOf(err) != storage.KindUnavailable || time.Since(start) > 20*least {
+			t.Errorf("%s: %v after %v", name, err, time.Since(start))
 		}
 	}
 }

@@ -2,6 +2,8 @@ package jsonbin
 
 import (
 	"context"
+	"io"
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,6 +21,10 @@ import (
 const (
 	validateTimeMax  = 10 * time.Second
 	validateDepthMax = 10_000
+	// stepCost is what a piece of work costs beside the bytes that it goes over.
+	stepCost = 256
+	// matchMax is how long a string may be that a pattern is held against in one go.
+	matchMax = 4 << 10
 )
 
 // mismatch is the one thing that is reported of a record: where, and what.
@@ -49,18 +55,60 @@ type checker struct {
 	ended     func() error // why there is no more time
 	text      []byte
 	schema    *schema
-	steps     int
+	unclock   int // bytes since the last look at the clock
 	deep      int
 	exhausted bool // a bound was met: nothing that follows counts
 }
 
 // step counts a piece of work, and is false when there may be no more.
-func (c *checker) step() bool {
-	const clockEverySteps = 256
-	if c.steps++; c.steps%clockEverySteps == 0 && c.ended() != nil || c.deep > validateDepthMax {
-		c.exhausted = true
+func (c *checker) step() bool { return c.spend(stepCost) }
+
+// spend is step for work that goes over so many bytes.
+func (c *checker) spend(bytes int) bool {
+	if c.unclock += bytes; c.unclock >= clockEvery {
+		c.unclock = 0
+		c.exhausted = c.exhausted || c.ended() != nil
 	}
+	c.exhausted = c.exhausted || c.deep > validateDepthMax
 	return !c.exhausted
+}
+
+// children goes over what a container holds, as long as there may be more work.
+func (c *checker) children(v span) iter.Seq[child] {
+	return func(yield func(child) bool) {
+		for one := range children(c.text, v) {
+			if !c.spend(len(one.name)+one.end-one.start) || !yield(one) {
+				return
+			}
+		}
+	}
+}
+
+// matches is whether a text matches a pattern. Long ones are read rune by rune,
+// so that time can run out meanwhile.
+func (c *checker) matches(pattern jsonschema.Regexp, text string) bool {
+	c.spend(stepCost + len(text))
+	re, ok := pattern.(*regexp.Regexp)
+	if !ok || len(text) <= matchMax {
+		return !c.exhausted && pattern.MatchString(text)
+	}
+	return re.MatchReader(&textReader{c: c, rest: text})
+}
+
+// textReader reads a text until time runs out.
+type textReader struct {
+	c    *checker
+	rest string
+}
+
+// ReadRune costs as much as a step: a pattern may be in many states at once.
+func (r *textReader) ReadRune() (rune, int, error) {
+	if r.rest == "" || !r.c.step() {
+		return 0, 0, io.EOF
+	}
+	next, size := utf8.DecodeRuneInString(r.rest)
+	r.rest = r.rest[size:]
+	return next, size, nil
 }
 
 // check returns the first mismatch of a value with all of the schemas.
@@ -71,10 +119,7 @@ func (c *checker) check(v span, schemas []*jsonschema.Schema) *mismatch {
 	if m := c.own(v, all); m != nil {
 		return m
 	}
-	for one := range children(c.text, v) {
-		if c.exhausted {
-			return nil
-		}
+	for one := range c.children(v) {
 		below := c.below(all, one)
 		if len(below) == 0 {
 			continue
@@ -126,9 +171,13 @@ func (c *checker) expand(v span, schemas []*jsonschema.Schema) []*jsonschema.Sch
 func (c *checker) own(v span, all []*jsonschema.Schema) *mismatch {
 	var first *keyword
 	text := ""
+	cost := stepCost
+	if !isContainer(c.text[v.start]) {
+		cost += v.end - v.start // of others the members are counted
+	}
 	for _, s := range all {
 		for i, k := range c.rule(s).keywords {
-			if !c.step() {
+			if !c.spend(cost) {
 				return nil
 			}
 			if first != nil && !k.before(*first) {
@@ -180,7 +229,7 @@ func (c *checker) forMember(s *jsonschema.Schema, name string) []*jsonschema.Sch
 		found = append(found, one)
 	}
 	for _, pattern := range c.rule(s).patterns {
-		if pattern.MatchString(name) {
+		if c.matches(pattern, name) {
 			found = append(found, s.PatternProperties[pattern])
 		}
 	}
@@ -192,7 +241,7 @@ func (c *checker) forMember(s *jsonschema.Schema, name string) []*jsonschema.Sch
 
 // has is whether a value is an object with a member of that name.
 func (c *checker) has(v span, name string) bool {
-	for one := range children(c.text, v) {
+	for one := range c.children(v) {
 		if one.name != nil && says(one.name, name) {
 			return true
 		}
@@ -204,7 +253,7 @@ func (c *checker) value(v span) []byte { return c.text[v.start:v.end] }
 
 func (c *checker) count(v span) int {
 	n := 0
-	for range children(c.text, v) {
+	for range c.children(v) {
 		n++
 	}
 	return n

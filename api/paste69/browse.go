@@ -117,9 +117,16 @@ func (c *call) cookieKey(p node.Paste) string {
 
 // viewPaste shows a paste; right after its upload with its delete link, once.
 func (c *call) viewPaste(p node.Paste) error {
-	text, err := c.text(p, textBytesMax, true)
-	if err != nil {
-		return err
+	var text []byte
+	if _, media := mediaKind(p.MediaType); !media {
+		release, err := c.room(p, textBytesMax)
+		if err != nil {
+			return err
+		}
+		defer release()
+		if text, err = c.text(p, textBytesMax, true); err != nil {
+			return err
+		}
 	}
 	page := pastePage{
 		site: c.site(), ID: p.ID, Filename: p.Filename, Extension: p.Extension, MediaType: p.MediaType,

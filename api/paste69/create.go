@@ -373,7 +373,7 @@ func (c *create) check(p *node.NewPaste) error {
 	if err != nil {
 		return err
 	}
-	p.UTF8 = c.utf8.valid()
+	p.UTF8 = c.utf8.valid() && sniff(p.Head).text // a PDF may be valid UTF-8 and is no text
 	described := describe(append(names, c.partName), extensions, p.Head)
 	p.Filename, p.Extension, p.MediaType = described.name, described.extension, described.mediaType
 	return nil

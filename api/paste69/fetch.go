@@ -77,7 +77,7 @@ func fetchFailed(err error) error {
 func (f *Fetcher) Get(ctx context.Context, rawURL string, limit int64) (body io.ReadCloser, name string, err error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, "", fetchFailed(err)
+		return nil, "", fetchFailed(errTarget) // the error would tell the log what may be a secret
 	}
 	resp, err := f.open(ctx, u, fetchTotalMax) //nolint:bodyclose // the caller closes it
 	if err != nil {
@@ -222,7 +222,7 @@ func (f *Fetcher) follow(ctx context.Context, u *url.URL, h *hop) (*http.Respons
 			return nil, errors.New("too many redirects")
 		}
 		if u, err = u.Parse(next); err != nil {
-			return nil, err
+			return nil, errTarget // as above
 		}
 	}
 }

@@ -201,6 +201,22 @@ func TestFetchRefuses(t *testing.T) {
 	}
 }
 
+// A URL that is none may be a secret that was mistyped: errors, which are logged, do not hold it.
+func TestFetchErrorsHoldNoURL(t *testing.T) {
+	t.Parallel()
+	w, f := newWorld(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://[?token=SECRET")
+		w.WriteHeader(http.StatusFound)
+	})
+	w.names["e.example"] = []string{"93.184.216.34"}
+	for _, url := range []string{"http://[?token=SECRET", "http://e.example/"} {
+		_, _, err := f.Get(t.Context(), url, 100) //nolint:bodyclose // there is none
+		if err == nil || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 // This machine's own addresses are refused, whether or not a node names them.
 func TestFetchRefusesInterfaces(t *testing.T) {
 	t.Parallel()

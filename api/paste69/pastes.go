@@ -115,6 +115,11 @@ func (c *call) readPaste() error {
 	putPaste(u, p)
 	u.put("views", p.Views)
 	if wanted == formContent {
+		release, err := c.room(p, contentMax)
+		if err != nil {
+			return err
+		}
+		defer release()
 		text, err := c.text(p, contentMax, false)
 		if err != nil {
 			return err

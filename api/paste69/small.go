@@ -97,7 +97,7 @@ func readKeyRequest(r *http.Request) (name, email string, err error) {
 	if !isPlainAddress(email) {
 		return "", "", invalid("email_invalid", textEmail, nil)
 	}
-	if name = cleanText(name); len(name) > personMax {
+	if name = strings.TrimSpace(cleanText(name)); len(name) > personMax {
 		return "", "", invalid("name_invalid", textName, nil)
 	}
 	return name, email, nil

@@ -122,6 +122,7 @@ func TestReadKeyRequest(t *testing.T) {
 		"bad mail":       {sent: sent{body: "email=x"}, fault: "Invalid email"},
 		"header in mail": {sent: sent{body: "email=a@b.example%0d%0aBcc:c@d.example"}, fault: "Invalid email"},
 		"long name":      {sent: sent{query: "email=a@b.example&name=" + strings.Repeat("x", 101)}, fault: "Invalid name"},
+		"blank name":     {sent: sent{query: "email=a@b.example&name=+%c2%a0"}, email: "a@b.example"},
 		"control":        {sent: sent{query: "email=a@b.example&name=x%0ay"}, name: "xy", email: "a@b.example"},
 	} {
 		got, email, err := readKeyRequest(tt.sent.request())

@@ -74,8 +74,7 @@ func (p *pages) viewOf(ctx context.Context, page pastePage) viewPage {
 // kindOf tells how a paste is shown, by its stored type alone: the bytes are
 // not looked at, and a browser that is given the type does not guess another.
 func kindOf(page pastePage) string {
-	kind, _, _ := strings.Cut(page.MediaType, "/")
-	media := slices.Contains([]string{"image", "audio", "video"}, kind)
+	kind, media := mediaKind(page.MediaType)
 	switch {
 	case page.Text != nil:
 		return "text"
@@ -85,6 +84,13 @@ func kindOf(page pastePage) string {
 		return kind
 	}
 	return "none"
+}
+
+// mediaKind is image, audio or video where a type is one that pages embed. Some
+// of them are text, too, as SVG is.
+func mediaKind(mediaType string) (kind string, media bool) {
+	kind, _, _ = strings.Cut(mediaType, "/")
+	return kind, slices.Contains([]string{"image", "audio", "video"}, kind)
 }
 
 func isMarkdown(page pastePage) bool {

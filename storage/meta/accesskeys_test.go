@@ -154,7 +154,7 @@ func TestReserveRequests(t *testing.T) {
 	w.refused(Header{}, ReserveRequests{Account: "ann", Requests: 1}, storage.KindForbidden, "quota_exhausted")
 	w.now++
 	equal(t, "December", ask(9), RequestBlock{Requests: 5, Until: time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMilli()})
-	for _, n := range []int64{0, -1, requestsMax + 1} {
+	for _, n := range []int64{0, -1, RequestsMax + 1} {
 		w.refused(Header{}, ReserveRequests{Account: "ann", Requests: n}, storage.KindInvalid, "invalid_parameter")
 	}
 	w.refused(Header{}, ReserveRequests{Account: "zoe", Requests: 1}, storage.KindNotFound, "not_found")

@@ -34,8 +34,10 @@ const (
 	collectionsMax = 10_000
 	schemaDocsMax  = 10_000
 	leavingMax     = 16 // collections that are gone, and whose bins are still to be told
-	requestsMax    = 1_000_000_000
 )
+
+// RequestsMax bounds the requests of one block.
+const RequestsMax = 1_000_000_000
 
 // binAccount is what JSONBin keeps of an account beside the account itself.
 type binAccount struct {
@@ -90,7 +92,7 @@ func (t *tx) reserveRequests(h Header, c ReserveRequests) (RequestBlock, error) 
 	if err := ownAccount(op, h, c.Account); err != nil {
 		return RequestBlock{}, err
 	}
-	if c.Requests < 1 || c.Requests > requestsMax {
+	if c.Requests < 1 || c.Requests > RequestsMax {
 		return RequestBlock{}, refuseField(op, "requests", "1 to 1000000000")
 	}
 	if _, ok, err := t.account(c.Account); err != nil || !ok {
