@@ -150,8 +150,11 @@ func TestSchemasRefused(t *testing.T) {
 		`{"required":"x"}`:    invalidSchema,
 		`{"pattern":"(?=a)"}`: invalidSchema,
 		`{"minimum":1e9999}`:  invalidSchema,
-		`{"pattern":"(` + strings.Repeat("a", 300) + `){1000}"}`:                                                  invalidSchema,
+
+		`{"pattern":"(` + strings.Repeat("a", 300) + `){1000}"}`: invalidSchema,
+
 		`{"default":{"patternProperties":{"(` + strings.Repeat("a?", 150) + `){999,}":true}},"$ref":"#/default"}`: invalidSchema,
+
 		`{"multipleOf":0}`:           invalidSchema,
 		`{"$ref":"#/definitions/x"}`: invalidSchema,
 		`{"definitions":{"a":{"$ref":"#/none"}},"type":"object"}`:    invalidSchema,
