@@ -210,7 +210,7 @@ func TestFetchErrorsHoldNoURL(t *testing.T) {
 	})
 	w.names["e.example"] = []string{"93.184.216.34"}
 	for _, url := range []string{"http://[?token=SECRET", "http://e.example/"} {
-		_, _, err := f.Get(t.Context(), url, 100) //nolint:bodyclose // there is none
+		_, _, err := f.Get(t.Context(), url, 100)
 		if err == nil || strings.Contains(err.Error(), "SECRET") {
 			t.Errorf("%s: %v", url, err)
 		}
