@@ -343,10 +343,20 @@ func (n *Node) checkOut(ctx context.Context) {
 	}
 }
 
+// noteLeaving remembers whether this node is to leave. The mark goes with the
+// node's record when it is taken out, and a node may apply that itself before
+// anybody tells it so.
+func (n *Node) noteLeaving() {
+	if _, member := n.fsm.Node(n.self()); member {
+		_, draining := n.fsm.Draining()[n.self()]
+		n.leaving.Store(draining)
+	}
+}
+
 // endRemoved ends a node that is no member any more, whoever told it: well when
 // it was leaving, and with a fault when it was taken out.
 func (n *Node) endRemoved() {
-	if _, draining := n.fsm.Draining()[n.self()]; draining {
+	if _, draining := n.fsm.Draining()[n.self()]; draining || n.leaving.Load() {
 		n.logger.Info("this node has left the cluster")
 		n.end(ErrLeft)
 		return

@@ -261,6 +261,7 @@ func (n *Node) memberDuties(ctx context.Context) {
 	if !ok {
 		return
 	}
+	n.noteLeaving()
 	n.checkOut(ctx)
 	n.ringDuties()
 	if _, _, led := raft.Leader(); !led {

@@ -72,6 +72,7 @@ type Node struct {
 	kickedFor     atomic.Uint64 // the newest ring that reconciling was kicked for
 	movedFor      atomic.Uint64 // the newest next ring that moving was woken for
 	out           bool          // this node is no member any more; memberDuties only
+	leaving       atomic.Bool   // it was to leave when it was a member last
 
 	registry *prometheus.Registry
 	service  *Service
