@@ -427,6 +427,15 @@ func (s *binScript) aside() {
 	}
 }
 
+// newBinScript is a script of a world with two accounts and nothing else.
+func newBinScript(rt *rapid.T, w *world) *binScript {
+	for _, id := range []string{"ann", "bob"} {
+		w.must(CreateAccount{ID: id, Email: id + "@example.org"})
+	}
+	numbers := rapid.IntRange(0, 1<<16)
+	return &binScript{w: w, m: newBinModel(), pick: func(n int) int { return numbers.Draw(rt, "pick") % n }}
+}
+
 // The metadata of JSONBin answers as the model foretells, holds what it holds,
 // and neither check nor audit finds anything.
 func TestBinModel(t *testing.T) {
@@ -434,12 +443,8 @@ func TestBinModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w, done := modelWorld(t, rt)
 		defer done()
-		for _, id := range []string{"ann", "bob"} {
-			w.must(CreateAccount{ID: id, Email: id + "@example.org"})
-		}
-		m := newBinModel()
-		numbers := rapid.IntRange(0, 1<<16)
-		s := &binScript{w: w, m: m, pick: func(n int) int { return numbers.Draw(rt, "pick") % n }}
+		s := newBinScript(rt, w)
+		m := s.m
 		for range rapid.IntRange(10, 80).Draw(rt, "steps") {
 			if s.pick(4) == 0 {
 				s.aside()
@@ -510,12 +515,8 @@ func TestBinDeterminism(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w, done := modelWorld(t, rt)
 		defer done()
-		for _, id := range []string{"ann", "bob"} {
-			w.must(CreateAccount{ID: id, Email: id + "@example.org"})
-		}
-		m := newBinModel()
-		numbers := rapid.IntRange(0, 1<<16)
-		s := &binScript{w: w, m: m, pick: func(n int) int { return numbers.Draw(rt, "pick") % n }}
+		s := newBinScript(rt, w)
+		m := s.m
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
 			c := s.command()
 			m.time = w.now

@@ -16,6 +16,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"ringbin/api/web"
 )
 
 // contract is an OpenAPI document, and what of it the tests have seen.
@@ -35,6 +37,57 @@ func (d *Dialect) Contract(t *testing.T) *openapi3.T {
 		t.Fatal(err)
 	}
 	return c.doc
+}
+
+// CheckDocument fails the test where the document is not valid, and where what
+// answers hold is left open: an answer has no members but those that the
+// document names, and all of them but the optional ones, each SCHEMA.member.
+// Schemas of requests end in Wish or Patch, and may leave things out.
+func (d *Dialect) CheckDocument(t *testing.T, optional ...string) {
+	t.Helper()
+	doc := d.Contract(t)
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for name, ref := range doc.Components.Schemas {
+		s := ref.Value
+		if !s.Type.Is("object") || strings.Contains(name, "Wish") || strings.HasSuffix(name, "Patch") {
+			continue
+		}
+		if s.AdditionalProperties.Has == nil || *s.AdditionalProperties.Has {
+			t.Errorf("%s takes members that it does not name", name)
+		}
+		for member := range s.Properties {
+			if !slices.Contains(s.Required, member) && !slices.Contains(optional, name+"."+member) {
+				t.Errorf("%s.%s is not required", name, member)
+			}
+		}
+	}
+}
+
+// CheckRoutes fails the test unless the document has the routes that the router
+// has, and no other but HEAD beside GET.
+func (d *Dialect) CheckRoutes(t *testing.T, routes []web.Route) {
+	t.Helper()
+	doc := d.Contract(t)
+	registered := map[web.Route]bool{}
+	for _, r := range routes {
+		registered[r] = true
+		if r.Method == http.MethodGet {
+			registered[web.Route{Method: http.MethodHead, Pattern: r.Pattern}] = true
+		}
+		item := doc.Paths.Value(braces(r.Pattern))
+		if item == nil || item.GetOperation(r.Method) == nil {
+			t.Errorf("%s %s is not in the document", r.Method, r.Pattern)
+		}
+	}
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			if !registered[web.Route{Method: method, Pattern: colons(path)}] {
+				t.Errorf("%s %s is in the document only", method, path)
+			}
+		}
+	}
 }
 
 func (d *Dialect) load() (*contract, error) {
@@ -184,10 +237,10 @@ func (d *Dialect) note(a Answer) {
 	}
 }
 
-// Braces and Colons turn a router's pattern into a document's and back.
-func Braces(pattern string) string { return colon.ReplaceAllString(pattern, "{$1}") }
+// braces and Colons turn a router's pattern into a document's and back.
+func braces(pattern string) string { return colon.ReplaceAllString(pattern, "{$1}") }
 
-// Colons is the other way.
-func Colons(pattern string) string { return strings.NewReplacer("{", ":", "}", "").Replace(pattern) }
+// colons is the other way.
+func colons(pattern string) string { return strings.NewReplacer("{", ":", "}", "").Replace(pattern) }
 
 var colon = regexp.MustCompile(`:([a-z]+)`)
