@@ -558,3 +558,24 @@ func TestLogDeleteRange(t *testing.T) {
 		t.Error(fmt.Sprint(first, last), err)
 	}
 }
+
+// What knows the removed nodes is closed after the transport is: it must not be
+// asked any more, though Raft's accepting goroutine may be between two steps.
+func TestClosedTransportAsksNobody(t *testing.T) {
+	t.Parallel()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	stream := &streamLayer{Listener: ln, o: Options{Refuse: func(storage.NodeID) bool { asked++; return false }}}
+	if stream.refuses("node-00") || asked != 1 {
+		t.Errorf("refused while open, asked %d times", asked)
+	}
+	if err := stream.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !stream.refuses("node-00") || asked != 1 {
+		t.Errorf("taken in while closed, asked %d times", asked)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -21,6 +22,26 @@ type streamLayer struct {
 	ctx context.Context //nolint:containedctx // raft.StreamLayer has no other way in
 	// ended is told whose connection has ended. It must not block.
 	ended func(storage.NodeID)
+
+	// Raft does not wait for the goroutine that accepts: once this is closed
+	// nobody is asked about anybody any more, since what answers may be closed, too.
+	mu     sync.Mutex // protects closed, and is held while Refuse is asked
+	closed bool
+}
+
+// Close implements net.Listener.
+func (s *streamLayer) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	return s.Listener.Close() //nolint:wrapcheck // a listener hands errors on
+}
+
+// refuses reports whether a node's connection is dropped.
+func (s *streamLayer) refuses(id storage.NodeID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed || s.o.Refuse != nil && s.o.Refuse(id)
 }
 
 // Accept implements net.Listener. Connections of nodes that were removed are
@@ -41,7 +62,7 @@ func (s *streamLayer) Accept() (net.Conn, error) {
 		if !ok {
 			return conn, nil
 		}
-		if s.o.Refuse != nil && s.o.Refuse(id) {
+		if s.refuses(id) {
 			_ = conn.Close() // it is nobody's to use
 			continue
 		}
