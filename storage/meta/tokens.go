@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
-
 )
 
 // The tokens of PasteWizard are in the one table of keys, under their own API.
@@ -217,4 +216,3 @@ func (t *tx) nextNumber(name string) (int64, error) {
 	}
 	return last + 1, write(t, single(name), last+1)
 }
-
