@@ -35,6 +35,9 @@ type (
 	Link    = meta.Link
 	LinkDay = meta.LinkDay
 
+	PasteWizardSettings = meta.PasteWizardSettings
+	PasteWizardPatch    = meta.PasteWizardPatch
+
 	JSONBinSettings = meta.JSONBinSettings
 	JSONBinPatch    = meta.JSONBinPatch
 	Bin             = meta.Bin

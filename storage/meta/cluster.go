@@ -42,6 +42,9 @@ func (t *tx) reload() error {
 	if c.settings.JSONBin.PageSize == 0 { // and these
 		c.settings.JSONBin = DefaultJSONBin()
 	}
+	if c.settings.PasteWizard.ContentMaxBytes == 0 {
+		c.settings.PasteWizard = DefaultPasteWizard()
+	}
 	if c.graceSince, _, err = read[int64](t, single(singleGraceSince)); err != nil {
 		return err
 	}
@@ -141,6 +144,7 @@ func (t *tx) setSettings(_ Header, c SetSettings) (Settings, error) {
 	patch(&s.DeletionGraceSeconds, c.Patch.DeletionGraceSeconds)
 	s.Paste69.patch(c.Patch.Paste69)
 	s.JSONBin.patch(c.Patch.JSONBin)
+	s.PasteWizard.patch(c.Patch.PasteWizard)
 	if err := s.check(); err != nil {
 		return Settings{}, err
 	}
@@ -202,6 +206,9 @@ func (s Settings) check() error {
 		return err
 	}
 	if err := s.JSONBin.check(); err != nil {
+		return err
+	}
+	if err := s.PasteWizard.check(); err != nil {
 		return err
 	}
 	return s.Paste69.check()
