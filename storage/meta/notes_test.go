@@ -241,7 +241,9 @@ func TestEditNote(t *testing.T) {
 		{"title", EditNote{Title: new("")}, func(n *Note) { n.Title = "" }},
 		{"all but content", EditNote{
 			Title: new("t"), Language: new("c"), Privacy: new(PrivacyPrivate), Password: new("p1"),
-		}, func(n *Note) { n.Title, n.Language, n.Privacy, n.Password, n.PasswordRevision = "t", "c", PrivacyPrivate, "p1", 1 }},
+		}, func(n *Note) {
+			n.Title, n.Language, n.Privacy, n.Password, n.PasswordRevision = "t", "c", PrivacyPrivate, "p1", 1
+		}},
 		{"another password", EditNote{Password: new("p2")}, func(n *Note) { n.Password, n.PasswordRevision = "p2", 2 }},
 		{"no password", EditNote{Password: new("")}, func(n *Note) { n.Password, n.PasswordRevision = "", 3 }},
 		{"no password again", EditNote{Password: new("")}, func(*Note) {}},
@@ -427,7 +429,9 @@ func TestNoteViews(t *testing.T) {
 	cid := sized(1000, 1)
 	w.must(w.note("n1", "ann", cid))
 	w.must(w.paste("p1", "ann", cid))
-	view := func(id string, n int64) AddCounts { return AddCounts{Notes: []ViewCount{{ID: id, N: n}, {ID: "nothing", N: 1}}} }
+	view := func(id string, n int64) AddCounts {
+		return AddCounts{Notes: []ViewCount{{ID: id, N: n}, {ID: "nothing", N: 1}}}
+	}
 	w.must(view("n1", 3))
 	w.must(view("n1", 1<<32))
 	w.must(EditNote{Hash: "n1", Account: "ann", Title: new("x")})
