@@ -22,6 +22,10 @@ type Caller struct {
 	// account's bins, an access key what it was made for.
 	Master bool
 	rights binRights
+
+	// Of tokens of PasteWizard and of login sessions.
+	Token  int64 // the token's number; 0: none
+	scopes tokenScopes
 }
 
 func (c Caller) actor() meta.Actor { return meta.Actor{Account: c.Account, Key: c.Key} }
@@ -43,8 +47,9 @@ type secretForm struct {
 
 // secretForms are the dialects that have keys.
 var secretForms = map[string]secretForm{
-	APIHashBin: {prefix: "hb_live_", symbols: 32},
-	APIPaste69: {prefix: "p69_", symbols: 60},
+	APIHashBin:     {prefix: "hb_live_", symbols: 32},
+	APIPaste69:     {prefix: "p69_", symbols: 60},
+	APIPasteWizard: {prefix: "pw_", symbols: 43},
 }
 
 func (f secretForm) draw() string { return f.prefix + randomText(f.symbols) }
@@ -116,10 +121,15 @@ func (s *Service) fresh(ctx context.Context, op string) error {
 	if s.n.leaderless() {
 		return noLeader(op, nil)
 	}
-	if at := s.n.caughtUp.Load(); at != nil && time.Since(*at) <= s.n.cfg.MaxStale {
+	return s.n.freshWithin(ctx, s.n.cfg.MaxStale)
+}
+
+// freshWithin returns once this node has all that was committed so long ago.
+func (n *Node) freshWithin(ctx context.Context, age time.Duration) error {
+	if at := n.caughtUp.Load(); at != nil && time.Since(*at) <= age {
 		return nil
 	}
-	return s.n.catchUp(ctx)
+	return n.catchUp(ctx)
 }
 
 func isAlphanumeric(s string) bool {

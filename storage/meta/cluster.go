@@ -16,6 +16,7 @@ type cached struct {
 	nodes    map[storage.NodeID]Node
 	draining map[storage.NodeID]Drain
 	replaced map[storage.NodeID]storage.NodeID // a dead member -> who comes in its place
+	counters *counters
 	time     int64
 
 	graceSince int64 // FSM time when the grace of deletion last changed
@@ -40,6 +41,9 @@ func (t *tx) reload() error {
 	}
 	if c.settings.JSONBin.PageSize == 0 { // and these
 		c.settings.JSONBin = DefaultJSONBin()
+	}
+	if c.settings.PasteWizard.ContentMaxBytes == 0 {
+		c.settings.PasteWizard = DefaultPasteWizard()
 	}
 	if c.graceSince, _, err = read[int64](t, single(singleGraceSince)); err != nil {
 		return err
@@ -67,8 +71,13 @@ func (t *tx) reload() error {
 	if c.note, _, err = read[ringNote](t, single(singleRingNote)); err != nil {
 		return err
 	}
+	was := t.cache.counters
 	t.cache = c
-	return t.reloadLeaving(c)
+	if err := t.reloadLeaving(c); err != nil {
+		return err
+	}
+	c.counters = c.appoint(was, t.index)
+	return nil
 }
 
 func nodeKey(id storage.NodeID) []byte { return key(tableNodes).str(string(id)) }
@@ -135,6 +144,7 @@ func (t *tx) setSettings(_ Header, c SetSettings) (Settings, error) {
 	patch(&s.DeletionGraceSeconds, c.Patch.DeletionGraceSeconds)
 	s.Paste69.patch(c.Patch.Paste69)
 	s.JSONBin.patch(c.Patch.JSONBin)
+	s.PasteWizard.patch(c.Patch.PasteWizard)
 	if err := s.check(); err != nil {
 		return Settings{}, err
 	}
@@ -196,6 +206,9 @@ func (s Settings) check() error {
 		return err
 	}
 	if err := s.JSONBin.check(); err != nil {
+		return err
+	}
+	if err := s.PasteWizard.check(); err != nil {
 		return err
 	}
 	return s.Paste69.check()
