@@ -41,6 +41,8 @@ type (
 	ClearedVersions = meta.Cleared
 	Collection      = meta.Collection
 	SchemaDoc       = meta.SchemaDoc
+
+	Note = meta.Note
 )
 
 //revive:enable:exported
