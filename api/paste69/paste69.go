@@ -11,6 +11,7 @@ import (
 	"github.com/julienschmidt/httprouter"
 	"golang.org/x/sync/semaphore"
 
+	"ringbin/api/highlight"
 	"ringbin/api/web"
 	"ringbin/node"
 	"ringbin/storage"
@@ -36,7 +37,7 @@ type Dialect struct {
 // New returns Paste69. It answers for every path at the root that is none of
 // others, the routes that the node serves beside it; no id is one of those.
 func New(s *node.Service, others []web.Route) *Dialect {
-	pages, err := newPages()
+	pages, err := newPages(highlight.New(highlight.TimeMax))
 	if err != nil {
 		panic(err) // the templates are part of the program
 	}
