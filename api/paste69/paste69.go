@@ -29,8 +29,8 @@ type Dialect struct {
 	fetcher  *Fetcher
 	spool    *spooler
 	shown    *highlight.Room
-	htmlForm map[string]bool     // patterns whose errors browsers get as pages
-	reserved map[string]bool     // first path segments: never issued as ids
+	htmlForm map[string]bool // patterns whose errors browsers get as pages
+	reserved map[string]bool // first path segments: never issued as ids
 }
 
 // New returns Paste69. It answers for every path at the root that is none of
