@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/julienschmidt/httprouter"
-	"golang.org/x/sync/semaphore"
 
 	"ringbin/api/highlight"
 	"ringbin/api/web"
@@ -29,9 +28,9 @@ type Dialect struct {
 	pages    *pages
 	fetcher  *Fetcher
 	spool    *spooler
-	shown    *semaphore.Weighted // bytes of texts that are shown
-	htmlForm map[string]bool     // patterns whose errors browsers get as pages
-	reserved map[string]bool     // first path segments: never issued as ids
+	shown    *highlight.Room
+	htmlForm map[string]bool // patterns whose errors browsers get as pages
+	reserved map[string]bool // first path segments: never issued as ids
 }
 
 // New returns Paste69. It answers for every path at the root that is none of
@@ -41,7 +40,7 @@ func New(s *node.Service, others []web.Route) *Dialect {
 	if err != nil {
 		panic(err) // the templates are part of the program
 	}
-	d := &Dialect{s: s, pages: pages, shown: newShown(), htmlForm: map[string]bool{}}
+	d := &Dialect{s: s, pages: pages, shown: highlight.NewRoom(), htmlForm: map[string]bool{}}
 	d.spool = newSpooler(filepath.Join(s.Config().DataDir, spoolDir), s.SpoolRoom)
 	d.fetcher = NewFetcher(FetchOptions{Rules: d.fetchRules})
 	d.router = web.NewRouter(node.APIPaste69, d.WriteError, d.preflight)
