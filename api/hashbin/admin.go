@@ -166,7 +166,7 @@ func (d *dialect) createKeyFor(w http.ResponseWriter, r *http.Request, p httprou
 		k.Scopes = *scopes
 	}
 	if rate := in.Int("rate_limit_per_minute"); rate != nil {
-		k.RatePerMinute = *rate
+		k.RatePerMinute = rate
 	}
 	return d.makeKey(w, r, c, p.ByName("id"), in, k)
 }
