@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"ringbin/testcluster"
 )
 
@@ -46,58 +48,54 @@ func burnPastesOf(t *testing.T, short int) int {
 // run holds each paste to I9.
 func (b burnRaces) run(t *testing.T) {
 	t.Helper()
-	started, got, nobody, troubled := time.Now(), 0, 0, 0
+	started, winners, troubles := time.Now(), [2]int{}, 0
 	for i := range b.pastes {
-		size := 30 // short enough to lie in its own name, were it not sealed
-		if i%2 == 1 {
-			size = 1 + b.r.IntN(20<<10)
-		}
-		maker := b.race.Client(i%b.race.Nodes, b.token)
-		p, err := testcluster.NewBurn(maker, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		edited := make(chan struct{})
-		go func() {
-			defer close(edited)
-			if i%burnEditEach == 0 {
-				p.Edit(b.race.Client((i+1)%b.race.Nodes, b.token), size)
-			}
-		}()
-		mended := make(chan func(), 1)
-		if i%burnTroubleEach == burnTroubleEach-1 {
-			troubled++
-			after, trouble := time.Duration(b.r.Int64N(int64(burnTroubleMost))), b.troubles[troubled%len(b.troubles)]
-			go func() {
-				time.Sleep(after) // the moment is chosen, not waited for
-				mended <- trouble()
-			}()
-		} else {
-			mended <- func() {}
-		}
-		if i%2 == 0 {
-			<-edited // what it acknowledged is what is read
-		}
-		err = b.race.Run(p, b.r)
-		<-edited
-		(<-mended)()
-		if err != nil {
-			t.Errorf("paste %d: %v", i, err)
-		}
+		p := b.one(t, i)
 		if err := p.Judge(); err != nil {
-			t.Errorf("paste %d: %v", i, err)
+			t.Fatalf("paste %d: %v", i, err)
 		}
-		if p.Winners() == 0 {
-			nobody++
-		} else {
-			got++
-		}
-		if t.Failed() {
-			return
+		winners[p.Winners()]++
+		if b.troubled(i) {
+			troubles++
 		}
 	}
 	t.Logf("%d pastes, %d readers each through %d nodes, %d with trouble, in %v: one reader got %d, nobody %d (the winner was cut off), more than one 0",
-		b.pastes, b.race.Readers, b.race.Nodes, troubled, time.Since(started).Round(time.Millisecond), got, nobody)
+		b.pastes, b.race.Readers, b.race.Nodes, troubles, time.Since(started).Round(time.Millisecond), winners[1], winners[0])
+}
+
+func (b burnRaces) troubled(i int) bool { return i%burnTroubleEach == burnTroubleEach-1 }
+
+// one is the race for one paste.
+func (b burnRaces) one(t *testing.T, i int) *testcluster.OpenBurn {
+	t.Helper()
+	size := 30 // so short that it would lie in its own name, were it not sealed
+	if i%2 == 1 {
+		size = 1 + b.r.IntN(20<<10)
+	}
+	p, err := testcluster.NewBurn(b.race.Client(i%b.race.Nodes, b.token), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit := func() { p.Edit(b.race.Client((i+1)%b.race.Nodes, b.token), size) }
+	var others errgroup.Group
+	switch i % burnEditEach {
+	case 0:
+		edit() // what is acknowledged before the race is what is read
+	case 1:
+		others.Go(func() error { edit(); return nil })
+	}
+	after := time.Duration(b.r.Int64N(int64(burnTroubleMost)))
+	others.Go(func() error { return b.race.Run(p, b.r) })
+	mend := func() {}
+	if b.troubled(i) {
+		time.Sleep(after) // the moment is chosen, not waited for
+		mend = b.troubles[i/burnTroubleEach%len(b.troubles)]()
+	}
+	if err := others.Wait(); err != nil {
+		t.Fatalf("paste %d: %v", i, err)
+	}
+	mend()
+	return p
 }
 
 // TestBurnRaces: readers begin to read one paste at the same moment, through all
