@@ -14,6 +14,7 @@ import (
 	"ringbin/api/hashbin"
 	"ringbin/api/jsonbin"
 	"ringbin/api/paste69"
+	"ringbin/api/pastewizard"
 	"ringbin/api/web"
 	"ringbin/node"
 	"ringbin/storage"
@@ -31,6 +32,7 @@ type root struct {
 	hashbin *web.Router // with the node's own routes
 	paste69 *paste69.Dialect
 	jsonbin *jsonbin.Dialect
+	wizard  *pastewizard.Dialect
 }
 
 func publicRoutes(s *node.Service) *root {
@@ -51,7 +53,8 @@ func publicRoutes(s *node.Service) *root {
 			return err
 		})
 	}
-	return &root{hashbin: rt, paste69: paste69.New(s, rt.Routes()), jsonbin: jsonbin.New(s)}
+	others := append(rt.Routes(), pastewizard.PageRoutes()...)
+	return &root{hashbin: rt, paste69: paste69.New(s, others), jsonbin: jsonbin.New(s), wizard: pastewizard.New(s)}
 }
 
 // ServeHTTP hands a request to whose path it is.
@@ -59,6 +62,10 @@ func (rt *root) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case isJSONBin(r.URL.Path):
 		rt.jsonbin.ServeHTTP(w, r)
+	case pastewizard.IsAPI(r.URL.Path):
+		rt.wizard.ServeHTTP(w, r)
+	case pastewizard.IsPage(r.URL.Path), rt.wizard.ClaimsPaste(r):
+		rt.wizard.ServePage(w, r)
 	case isPaste69(r.URL.Path):
 		rt.paste69.ServeHTTP(w, r)
 	default:
@@ -66,11 +73,16 @@ func (rt *root) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// writeError is for what fails before anybody has the request.
+// writeError is for what fails before anybody has the request. Nobody asks then
+// whose id it is that /p/:id names.
 func (rt *root) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case isJSONBin(r.URL.Path):
 		rt.jsonbin.WriteError(w, r, err)
+	case pastewizard.IsAPI(r.URL.Path):
+		rt.wizard.WriteError(w, r, err)
+	case pastewizard.IsPage(r.URL.Path):
+		rt.wizard.WritePageError(w, r, err)
 	case isPaste69(r.URL.Path):
 		rt.paste69.WriteError(w, r, err)
 	default:

@@ -34,13 +34,17 @@ const (
 	labelGossip = "ringbin gossip key v1"
 	labelCA     = "ringbin ca seed v1"
 	labelAdmin  = "ringbin admin token v1"
+	labelUnlock = "ringbin pastewizard unlock v1"
 )
 
 // SealInfo is what a sealing key is derived for: a key seals one kind of secret.
 type SealInfo string
 
-// SealAccessKeys is for the access keys of JSONBin.
-const SealAccessKeys SealInfo = "ringbin/jsonbin/access-key/v1"
+// What is sealed.
+const (
+	SealAccessKeys SealInfo = "ringbin/jsonbin/access-key/v1" // the access keys of JSONBin
+	SealNotes      SealInfo = "ringbin/pastewizard/burn/v1"   // the keys of what is read once
+)
 
 // Trust is what follows from the cluster secret: the gossip key, the cluster's
 // certificate authority, the operator's token, the key for the few secrets
@@ -50,9 +54,9 @@ type Trust struct {
 }
 
 type epoch struct {
-	number            uint64
-	secret            []byte
-	gossip, ca, admin []byte
+	number                    uint64
+	secret                    []byte
+	gossip, ca, admin, unlock []byte
 }
 
 // NewSecret returns a new line for a secret file: 32 random bytes under epoch 1.
@@ -118,7 +122,7 @@ func parseEpoch(line string) (epoch, error) {
 		return epoch{}, fmt.Errorf("the secret is not %d bytes in base64url", secretBytes)
 	}
 	e := epoch{number: n, secret: b}
-	for label, key := range map[string]*[]byte{labelGossip: &e.gossip, labelCA: &e.ca, labelAdmin: &e.admin} {
+	for label, key := range map[string]*[]byte{labelGossip: &e.gossip, labelCA: &e.ca, labelAdmin: &e.admin, labelUnlock: &e.unlock} {
 		if *key, err = hkdf.Key(sha256.New, b, nil, label, secretBytes); err != nil {
 			return epoch{}, fmt.Errorf("derive keys: %w", err)
 		}
@@ -145,6 +149,16 @@ func (t *Trust) GossipKeys() [][]byte {
 	keys := make([][]byte, len(t.epochs))
 	for i, e := range t.epochs {
 		keys[i] = e.gossip
+	}
+	return keys
+}
+
+// UnlockKeys returns what the nodes sign with, among themselves, that a reader
+// has shown a password; the first one signs, all verify.
+func (t *Trust) UnlockKeys() [][]byte {
+	keys := make([][]byte, len(t.epochs))
+	for i, e := range t.epochs {
+		keys[i] = e.unlock
 	}
 	return keys
 }

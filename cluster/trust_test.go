@@ -130,6 +130,10 @@ func TestAdminToken(t *testing.T) {
 	if keys := both.GossipKeys(); len(keys) != 2 || !slices.Equal(keys[0], is.GossipKeys()[0]) || !slices.Equal(keys[1], was.GossipKeys()[0]) {
 		t.Error("gossip keys are not those of the epochs in their order")
 	}
+	if keys := both.UnlockKeys(); len(keys) != 2 || !slices.Equal(keys[0], is.UnlockKeys()[0]) || !slices.Equal(keys[1], was.UnlockKeys()[0]) ||
+		slices.Equal(keys[0], keys[1]) || slices.Equal(keys[0], both.GossipKeys()[0]) {
+		t.Error("unlock keys are not those of the epochs in their order, or another purpose's")
+	}
 }
 
 // Sealing keys follow from the secret, the cluster and the kind of what is

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"slices"
 
+	"ringbin/cluster"
 	"ringbin/storage"
 	"ringbin/storage/meta"
 )
@@ -183,7 +184,7 @@ func shownKey(k Key) AccessKey {
 func (s *sealer) opened(k Key) (AccessKey, error) {
 	shown := shownKey(k)
 	var err error
-	shown.Key, _, err = s.open(k.Account, k.Hash, k.Sealed)
+	shown.Key, _, err = s.openKey(k.Account, k.Hash, k.Sealed)
 	return shown, err
 }
 
@@ -200,7 +201,7 @@ func (s *Service) AccessKeys(ctx context.Context, c Caller) ([]AccessKey, error)
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := s.n.sealer()
+	sealer, err := s.n.sealer(cluster.SealAccessKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -241,13 +242,13 @@ func (s *Service) CreateAccessKey(ctx context.Context, c Caller, name string, ri
 	if err := masterOnly("node.CreateAccessKey", c); err != nil {
 		return AccessKey{}, err
 	}
-	sealer, err := s.n.sealer()
+	sealer, err := s.n.sealer(cluster.SealAccessKeys)
 	if err != nil {
 		return AccessKey{}, err
 	}
 	secret := drawBinKey()
 	cmd := meta.CreateAccessKey{
-		Account: c.Account, Name: name, Hash: sha256.Sum256([]byte(secret)), Sealed: sealer.seal(c.Account, secret), Scopes: rights,
+		Account: c.Account, Name: name, Hash: sha256.Sum256([]byte(secret)), Sealed: sealer.sealKey(c.Account, secret), Scopes: rights,
 	}
 	k, err := createDrawn(func(random meta.RandomID) (Key, error) {
 		cmd.Random = random
@@ -266,15 +267,15 @@ func (s *Service) UpdateAccessKey(ctx context.Context, c Caller, id string, righ
 	if err != nil {
 		return AccessKey{}, err
 	}
-	sealer, err := s.n.sealer()
+	sealer, err := s.n.sealer(cluster.SealAccessKeys)
 	if err != nil {
 		return AccessKey{}, err
 	}
-	secret, _, err := sealer.open(k.Account, k.Hash, k.Sealed)
+	secret, _, err := sealer.openKey(k.Account, k.Hash, k.Sealed)
 	if err != nil {
 		return AccessKey{}, err
 	}
-	sealed := sealer.seal(k.Account, secret)
+	sealed := sealer.sealKey(k.Account, secret)
 	scopes := append([]string{}, rights...) // never nil, which in the log would be no change
 	k, err = submitBins[Key](ctx, s, c, meta.UpdateAccessKey{Account: c.Account, ID: id, Name: name, Scopes: &scopes, Sealed: &sealed})
 	if err != nil {

@@ -22,6 +22,10 @@ type Caller struct {
 	// account's bins, an access key what it was made for.
 	Master bool
 	rights binRights
+
+	// Of tokens of PasteWizard and of login sessions.
+	Token  int64 // the token's number; 0: none
+	scopes tokenScopes
 }
 
 func (c Caller) actor() meta.Actor { return meta.Actor{Account: c.Account, Key: c.Key} }
@@ -43,8 +47,9 @@ type secretForm struct {
 
 // secretForms are the dialects that have keys.
 var secretForms = map[string]secretForm{
-	APIHashBin: {prefix: "hb_live_", symbols: 32},
-	APIPaste69: {prefix: "p69_", symbols: 60},
+	APIHashBin:     {prefix: "hb_live_", symbols: 32},
+	APIPaste69:     {prefix: "p69_", symbols: 60},
+	APIPasteWizard: {prefix: "pw_", symbols: 43},
 }
 
 func (f secretForm) draw() string { return f.prefix + randomText(f.symbols) }

@@ -10,8 +10,8 @@ import (
 	"ringbin/storage/meta"
 )
 
-// Records of bins and schemas are small enough to be held in memory, as long
-// as not too many are at the same time.
+// Records of bins, schemas and notes are small enough to be held in memory, as
+// long as not too many are at the same time.
 const (
 	recordsHeldMax = 512 << 20       // bytes of records in the memory of one node
 	recordsWait    = 5 * time.Second // for room there
@@ -22,21 +22,34 @@ const (
 // that is allowed; whoever reads a body or a record holds it until done. The
 // error is KindUnavailable (overloaded).
 func (s *Service) HoldRecord(ctx context.Context, size int64) (release func(), err error) {
-	most := s.Settings().JSONBin.RecordMaxBytes
+	return s.hold(ctx, "node.HoldRecord", size, s.Settings().JSONBin.RecordMaxBytes)
+}
+
+// hold takes room for size bytes of records, or, below 0, for the most that
+// there can be of one.
+func (s *Service) hold(ctx context.Context, op string, size, most int64) (release func(), err error) {
 	if size < 0 || size > most {
 		size = most
 	}
 	wait, cancel := context.WithTimeout(ctx, recordsWait)
 	defer cancel()
 	if err := s.records.Acquire(wait, size); err != nil {
-		return nil, &storage.Error{Op: "node.HoldRecord", Kind: storage.KindUnavailable, Code: "overloaded", Err: err}
+		return nil, &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "overloaded", Err: err}
 	}
 	return func() { s.records.Release(size) }, nil
 }
 
-// commitRecord brings content that lies in memory to its owners, and then
-// proposes what refers to it.
+// commitRecord is commitContent for who has shown a key of JSONBin.
 func commitRecord[T any](
+	ctx context.Context, s *Service, c Caller, content []byte, with func(storage.CID, []storage.Receipt) meta.Command,
+) (T, error) {
+	v, err := commitContent[T](ctx, s, c, content, with)
+	return v, c.refusedKey(err)
+}
+
+// commitContent brings content that lies in memory to its owners, and then
+// proposes what refers to it.
+func commitContent[T any](
 	ctx context.Context, s *Service, c Caller, content []byte, with func(storage.CID, []storage.Receipt) meta.Command,
 ) (T, error) {
 	var none T
@@ -49,7 +62,7 @@ func commitRecord[T any](
 		return none, err
 	}
 	v, _, err := commitStored[T](ctx, s, c, kept, nil, func(r []storage.Receipt) meta.Command { return with(kept.cid, r) })
-	return v, c.refusedKey(err)
+	return v, err
 }
 
 // storeRecord brings content to its owners. Where they hold it already, as

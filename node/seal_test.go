@@ -32,7 +32,7 @@ func TestSealedAcrossEpochs(t *testing.T) {
 	const account, secret = "acct_1", "$2b$10$secret"
 	hash := sha256.Sum256([]byte(secret))
 	was, both, turned, is := sealerOf(t, 1), sealerOf(t, 1, 2), sealerOf(t, 2, 1), sealerOf(t, 2)
-	old, anew := was.seal(account, secret), turned.seal(account, secret)
+	old, anew := was.sealKey(account, secret), turned.sealKey(account, secret)
 	for _, c := range []struct {
 		name   string
 		sealer *sealer
@@ -48,7 +48,7 @@ func TestSealedAcrossEpochs(t *testing.T) {
 		{"old after all", is, old, false, true},
 		{"new after all", is, anew, true, false},
 	} {
-		got, current, err := c.sealer.open(account, hash, c.sealed)
+		got, current, err := c.sealer.openKey(account, hash, c.sealed)
 		if c.opens != (err == nil) || c.opens && got != secret {
 			t.Errorf("%s: opens %t (%v)", c.name, err == nil, err)
 		}
@@ -59,7 +59,7 @@ func TestSealedAcrossEpochs(t *testing.T) {
 			t.Errorf("%s: current is %t", c.name, current)
 		}
 	}
-	if bytes.Equal(old, was.seal(account, secret)) {
+	if bytes.Equal(old, was.sealKey(account, secret)) {
 		t.Error("sealed twice under one nonce")
 	}
 	if bytes.Contains(old, []byte(secret)) {
@@ -74,18 +74,18 @@ func TestSealedIsBound(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		account, secret := rapid.String().Draw(rt, "account"), rapid.String().Draw(rt, "secret")
 		hash := sha256.Sum256([]byte(secret))
-		sealed := s.seal(account, secret)
-		if got, current, err := s.open(account, hash, sealed); err != nil || got != secret || !current {
+		sealed := s.sealKey(account, secret)
+		if got, current, err := s.openKey(account, hash, sealed); err != nil || got != secret || !current {
 			rt.Fatalf("not opened: %v", err)
 		}
 		at := rapid.IntRange(0, len(sealed)-1).Draw(rt, "at")
 		flipped := bytes.Clone(sealed)
 		flipped[at] ^= 1 << rapid.IntRange(0, 7).Draw(rt, "bit")
 		for name, broken := range map[string]func() (string, bool, error){
-			"flipped":         func() (string, bool, error) { return s.open(account, hash, flipped) },
-			"cut":             func() (string, bool, error) { return s.open(account, hash, sealed[:at]) },
-			"another account": func() (string, bool, error) { return s.open(account+"x", hash, sealed) },
-			"another secret":  func() (string, bool, error) { return s.open(account, sha256.Sum256([]byte(secret+"x")), sealed) },
+			"flipped":         func() (string, bool, error) { return s.openKey(account, hash, flipped) },
+			"cut":             func() (string, bool, error) { return s.openKey(account, hash, sealed[:at]) },
+			"another account": func() (string, bool, error) { return s.openKey(account+"x", hash, sealed) },
+			"another secret":  func() (string, bool, error) { return s.openKey(account, sha256.Sum256([]byte(secret+"x")), sealed) },
 		} {
 			if got, _, err := broken(); err == nil {
 				rt.Fatalf("%s: opened as %q", name, got)

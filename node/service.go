@@ -34,6 +34,9 @@ type (
 	Link    = meta.Link
 	LinkDay = meta.LinkDay
 
+	PasteWizardSettings = meta.PasteWizardSettings
+	PasteWizardPatch    = meta.PasteWizardPatch
+
 	JSONBinSettings = meta.JSONBinSettings
 	JSONBinPatch    = meta.JSONBinPatch
 	Bin             = meta.Bin
@@ -41,6 +44,8 @@ type (
 	ClearedVersions = meta.Cleared
 	Collection      = meta.Collection
 	SchemaDoc       = meta.SchemaDoc
+
+	Note = meta.Note
 )
 
 //revive:enable:exported
@@ -63,8 +68,11 @@ type Service struct {
 	places  *countries
 	uploads chan struct{} // one place for each upload on its way
 
-	records *semaphore.Weighted // bytes of records of bins in memory
+	records *semaphore.Weighted // bytes of records of bins and notes in memory
 	blocks  *requestBlocks      // requests of JSONBin that are reserved for this node
+
+	passwords     *passwords
+	guessLanguage func(title string, content []byte) string
 
 	mu       sync.Mutex // protects inFlight
 	inFlight map[idemID]struct{}
@@ -93,6 +101,7 @@ func newService(n *Node) *Service {
 		n: n, logger: n.logger, rates: newRates(), counts: newCounts(n), mails: newMailer(n.cfg), places: &countries{},
 		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
 		records: semaphore.NewWeighted(recordsHeldMax), blocks: newRequestBlocks(),
+		passwords: newPasswords(), guessLanguage: func(string, []byte) string { return plainLanguage },
 	}
 }
 

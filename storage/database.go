@@ -93,21 +93,13 @@ func (e *RottenError) Unwrap() error { return e.Err }
 // is a blank one made in its place.
 func (s *Store) openDatabase(number int, cache *pebble.Cache, readOnly bool) (*database, error) {
 	d := &database{s: s, path: s.fs.PathJoin(s.dir, dbName(number)), number: number, tables: map[string]bool{}, faults: map[CID]map[string]error{}}
-	err := checkManifest(s.fs, d.path)
-	if err == nil {
-		o := d.options(cache)
-		o.ReadOnly, o.ErrorIfNotExists = readOnly, true
-		if d.db, err = pebble.Open(d.path, o); err != nil {
-			err = errors.Join(err, checkOptions(s.fs, d.path))
-		}
+	o := d.options(cache)
+	o.ReadOnly = readOnly
+	var err error
+	if d.db, err = OpenPebble(s.fs, d.path, o); err != nil {
+		return nil, err
 	}
-	switch {
-	case err == nil:
-		return d, nil
-	case isRot(err):
-		return nil, &RottenError{Path: d.path, Err: err}
-	}
-	return nil, fmt.Errorf("open %s: %w", d.path, err)
+	return d, nil
 }
 
 // isRot tells what the files hold from what the machine lacks at the moment,

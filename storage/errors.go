@@ -29,13 +29,14 @@ const (
 	KindUnknown                     // the outcome is not known: done, or not done, or done later
 	KindFull                        // no room for the bytes; nothing was done
 	KindCorrupt                     // stored bytes are not what was stored
+	KindGone                        // it was there, and will not be again
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{
 	"internal fault", "invalid", "not authenticated", "payment required", "forbidden", "not found",
 	"conflict", "precondition failed", "too large", "range not satisfiable", "id reused for another request",
-	"rate limited", "unavailable", "outcome unknown", "no room", "corrupt",
+	"rate limited", "unavailable", "outcome unknown", "no room", "corrupt", "gone",
 }
 
 // String returns the kind in words.

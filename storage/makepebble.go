@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -32,4 +33,22 @@ func MakePebble(fs vfs.FS, path string, o *pebble.Options) error {
 		return err
 	}
 	return RenameDurably(fs, tmp, path)
+}
+
+// OpenPebble opens a database that is there; never is a blank one made in its
+// place. One that can't be opened for what its files hold is a [*RottenError].
+func OpenPebble(fs vfs.FS, path string, o *pebble.Options) (*pebble.DB, error) {
+	o.ErrorIfNotExists = true
+	err := checkManifest(fs, path)
+	if err == nil {
+		var db *pebble.DB
+		if db, err = pebble.Open(path, o); err == nil {
+			return db, nil
+		}
+		err = errors.Join(err, checkOptions(fs, path))
+	}
+	if isRot(err) {
+		return nil, &RottenError{Path: path, Err: err}
+	}
+	return nil, fmt.Errorf("open %s: %w", path, err)
 }

@@ -18,4 +18,5 @@ const (
 	BugLogUnsynced     Bug = "nosync-log"           // an ack of Raft's goes before the fsync of its log
 	BugChargeFirst     Bug = "charge-before-commit" // money is taken before it is clear what for
 	BugExpiredServed   Bug = "expired-served"       // what has expired is served while it is still there
+	BugBurnAfterSend   Bug = "burn-after-sending"   // what is to be read once is sent, and burned then
 )

@@ -249,6 +249,7 @@ func (d *dialect) setSettings(w http.ResponseWriter, r *http.Request, _ httprout
 		DeletionGraceSeconds: in.Int("deletion_grace_seconds"),
 		Paste69:              web.Decode[node.Paste69Patch](in, "paste69"),
 		JSONBin:              web.Decode[node.JSONBinPatch](in, "jsonbin"),
+		PasteWizard:          web.Decode[node.PasteWizardPatch](in, "pastewizard"),
 	}
 	if err := in.Err(); err != nil {
 		return err

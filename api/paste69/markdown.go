@@ -12,7 +12,6 @@ import (
 	"unicode"
 
 	"github.com/alecthomas/chroma/v2"
-	"github.com/alecthomas/chroma/v2/lexers"
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
@@ -22,6 +21,8 @@ import (
 	"github.com/yuin/goldmark/renderer/html"
 	mdtext "github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
+
+	"ringbin/api/highlight"
 )
 
 // headingPrefix is in front of the ids of a document's headings, so that they
@@ -45,11 +46,11 @@ const (
 // through the sanitiser, which alone decides what reaches a page: documents may
 // hold HTML of their own.
 type markdown struct {
-	code   *highlighter
+	code   *highlight.Highlighter
 	policy *bluemonday.Policy
 }
 
-func newMarkdown(code *highlighter) *markdown {
+func newMarkdown(code *highlight.Highlighter) *markdown {
 	return &markdown{code: code, policy: prosePolicy()}
 }
 
@@ -94,7 +95,7 @@ func tokenClasses() *regexp.Regexp {
 // render returns the document as HTML that is safe to stand in a page; false
 // when there is no time for it now, or it costs too much.
 func (m *markdown) render(ctx context.Context, source string) (prose template.HTML, rendered bool) {
-	m.code.within(ctx, func(ctx context.Context) {
+	m.code.Within(ctx, func(ctx context.Context) {
 		if !affordable(source) {
 			return
 		}
@@ -264,21 +265,10 @@ func (b *blocks) fenced(w util.BufWriter, source []byte, n ast.Node, entering bo
 	if block, isFenced := n.(*ast.FencedCodeBlock); isFenced {
 		language = string(block.Language(source))
 	}
-	_, err := fmt.Fprintf(w, `<pre class="code"><code>%s</code></pre>`, rows(b.colours(language, code), false))
+	block, coloured := highlight.Block(b.ctx, language, code, b.left)
+	b.left -= coloured
+	_, err := fmt.Fprintf(w, `<pre class="code"><code>%s</code></pre>`, block)
 	return ast.WalkContinue, err
-}
-
-func (b *blocks) colours(language, code string) []chroma.Token {
-	if language == "" || b.left <= 0 {
-		return plainTokens(code)
-	}
-	lexer := lexers.Get(language)
-	if lexer == nil {
-		return plainTokens(code)
-	}
-	tokens := lex(b.ctx, lexer, code, b.left)
-	b.left -= len(tokens)
-	return tokens
 }
 
 func (b *blocks) image(w util.BufWriter, _ []byte, n ast.Node, entering bool) (ast.WalkStatus, error) {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+
+	"ringbin/api/highlight"
 )
 
 func TestMarkdown(t *testing.T) {
@@ -111,7 +113,7 @@ func FuzzMarkdown(f *testing.F) {
 		allowed[name] = true
 	}
 	f.Fuzz(func(t *testing.T, source string) {
-		prose, _ := p.prose.render(t.Context(), shownText([]byte(source)))
+		prose, _ := p.prose.render(t.Context(), highlight.Text([]byte(source)))
 		document, err := html.Parse(strings.NewReader("<article>" + string(prose) + "</article>"))
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ringbin/api/highlight"
 	"ringbin/storage"
 )
 
@@ -44,7 +45,7 @@ var pageFiles embed.FS
 type pages struct {
 	sheets map[string]*template.Template
 	assets map[string]asset
-	code   *highlighter
+	code   *highlight.Highlighter
 	prose  *markdown
 }
 
@@ -212,9 +213,9 @@ type problemPage struct {
 }
 
 // newPages parses the templates and versions the assets.
-func newPages() (*pages, error) {
-	p := &pages{sheets: map[string]*template.Template{}, assets: map[string]asset{}, code: newHighlighter()}
-	p.prose = newMarkdown(p.code)
+func newPages(code *highlight.Highlighter) (*pages, error) {
+	p := &pages{sheets: map[string]*template.Template{}, assets: map[string]asset{}, code: code}
+	p.prose = newMarkdown(code)
 	if err := p.readAssets(); err != nil {
 		return nil, err
 	}

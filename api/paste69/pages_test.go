@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+
+	"ringbin/api/highlight"
 )
 
 // evil is put wherever a page shows what users wrote.
@@ -145,11 +147,10 @@ func samplePages(tb testing.TB) []samplePage {
 
 func openPages(tb testing.TB) *pages {
 	tb.Helper()
-	p, err := newPages()
+	p, err := newPages(highlight.New(time.Minute)) // slow machines change no golden structure
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p.code.budget = time.Minute // slow machines change no golden structure
 	return p
 }
 

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/julienschmidt/httprouter"
-	"golang.org/x/sync/semaphore"
 
+	"ringbin/api/highlight"
 	"ringbin/api/web"
 	"ringbin/node"
 	"ringbin/storage"
@@ -28,19 +28,19 @@ type Dialect struct {
 	pages    *pages
 	fetcher  *Fetcher
 	spool    *spooler
-	shown    *semaphore.Weighted // bytes of texts that are shown
-	htmlForm map[string]bool     // patterns whose errors browsers get as pages
-	reserved map[string]bool     // first path segments: never issued as ids
+	shown    *highlight.Room
+	htmlForm map[string]bool // patterns whose errors browsers get as pages
+	reserved map[string]bool // first path segments: never issued as ids
 }
 
 // New returns Paste69. It answers for every path at the root that is none of
 // others, the routes that the node serves beside it; no id is one of those.
 func New(s *node.Service, others []web.Route) *Dialect {
-	pages, err := newPages()
+	pages, err := newPages(highlight.New(highlight.TimeMax))
 	if err != nil {
 		panic(err) // the templates are part of the program
 	}
-	d := &Dialect{s: s, pages: pages, shown: newShown(), htmlForm: map[string]bool{}}
+	d := &Dialect{s: s, pages: pages, shown: highlight.NewRoom(), htmlForm: map[string]bool{}}
 	d.spool = newSpooler(filepath.Join(s.Config().DataDir, spoolDir), s.SpoolRoom)
 	d.fetcher = NewFetcher(FetchOptions{Rules: d.fetchRules})
 	d.router = web.NewRouter(node.APIPaste69, d.WriteError, d.preflight)

@@ -32,6 +32,8 @@ func Status(k storage.Kind) int {
 		return http.StatusForbidden
 	case storage.KindNotFound:
 		return http.StatusNotFound
+	case storage.KindGone:
+		return http.StatusGone
 	case storage.KindConflict:
 		return http.StatusConflict
 	case storage.KindPrecondition:

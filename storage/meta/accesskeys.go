@@ -203,12 +203,12 @@ func (t *tx) deleteAccessKey(h Header, c DeleteAccessKey) (Key, error) {
 	return k, t.dropKey(k)
 }
 
-// dropKey removes a key with all that is known of it.
+// dropKey removes a key with all that is known of it, its sessions too.
 func (t *tx) dropKey(k Key) error {
 	t.counts.Keys--
 	t.countsOld = true
 	return errors.Join(
-		t.del(key(tableKeyHashes).raw(k.Hash[:])), t.del(keysOf(k.Account, k.API).str(k.ID)), t.del(key(tableKeys).str(k.ID)))
+		t.endSessions(k.ID), t.del(key(tableKeyHashes).raw(k.Hash[:])), t.del(keysOf(k.Account, k.API).str(k.ID)), t.del(key(tableKeys).str(k.ID)))
 }
 
 // AccessKeys lists an account's access keys, oldest first.

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"strings"
 
 	"ringbin/storage"
@@ -75,6 +76,11 @@ func (t *tx) createAccount(_ Header, c CreateAccount) (Account, error) {
 			return a, err
 		}
 	}
+	if c.Numbered {
+		if err := t.number(&a); err != nil {
+			return a, err
+		}
+	}
 	return a, t.addAccount(a)
 }
 
@@ -132,6 +138,7 @@ func (t *tx) updateAccount(_ Header, c UpdateAccount) (Account, error) {
 	if c.QuotaBytes != nil {
 		a.QuotaBytes = *c.QuotaBytes
 	}
+	patch(&a.Admin, c.Admin)
 	return a, t.putAccount(a)
 }
 
@@ -224,11 +231,16 @@ func (t *tx) revokeKey(_ Header, c RevokeKey) (Key, error) {
 	if err != nil || !ok || k.Account != c.Account || k.Revoked != 0 && k.Expires != 0 && k.Expires <= t.time {
 		return Key{}, orRefuse(err, refuseMissing("RevokeKey"))
 	}
+	return t.revoke(k)
+}
+
+// revoke revokes a key, with its sessions. One that was revoked stays as it was.
+func (t *tx) revoke(k Key) (Key, error) {
 	if k.Revoked != 0 {
 		return k, nil
 	}
 	k.Revoked = t.time
-	return k, t.putKey(k)
+	return k, errors.Join(t.endSessions(k.ID), t.putKey(k))
 }
 
 // touchMax bounds the keys of one TouchKeys.

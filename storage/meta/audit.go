@@ -29,10 +29,13 @@ type audit struct {
 	used   map[string]int64 // account -> bytes of its references
 	pastes map[string]int64 // account -> pastes
 	linked map[string]int64 // account -> short links
+	notes  map[string]int64 // account -> notes with content
 }
 
 func newAudit() *audit {
-	return &audit{folds: map[string]int64{}, used: map[string]int64{}, pastes: map[string]int64{}, linked: map[string]int64{}}
+	return &audit{
+		folds: map[string]int64{}, used: map[string]int64{}, pastes: map[string]int64{}, linked: map[string]int64{}, notes: map[string]int64{},
+	}
 }
 
 // Audit checks, on one snapshot of the state, that debits equal credits and
@@ -105,12 +108,15 @@ func (a *audit) references(r pebble.Reader) error {
 			account = p.Account
 			a.pastes[account]++
 		}
-		if id.kind == refBin {
+		if id.kind == refBin || id.kind == refNote {
 			var ref refRecord
 			if err := decMode.Unmarshal(v, &ref); err != nil {
 				return false, fmt.Errorf("reference of %s: %w", id.holder, err)
 			}
 			account = ref.Account
+		}
+		if id.kind == refNote {
+			a.notes[account]++
 		}
 		if !id.cid.Inline() {
 			a.used[account] += id.cid.Size()
@@ -149,9 +155,9 @@ func (a *audit) accounts(r pebble.Reader) error {
 			return false, fmt.Errorf("account %s has %d cents", acc.ID, acc.BalanceCents)
 		case acc.UsedBytes != a.used[acc.ID]:
 			return false, fmt.Errorf("account %s uses %d bytes, its references say %d", acc.ID, acc.UsedBytes, a.used[acc.ID])
-		case acc.Pastes != a.pastes[acc.ID] || acc.Links != a.linked[acc.ID]:
-			return false, fmt.Errorf("account %s counts %d pastes and %d short links, and has %d and %d",
-				acc.ID, acc.Pastes, acc.Links, a.pastes[acc.ID], a.linked[acc.ID])
+		case acc.Pastes != a.pastes[acc.ID] || acc.Links != a.linked[acc.ID] || acc.Notes != a.notes[acc.ID]:
+			return false, fmt.Errorf("account %s counts %d pastes, %d short links and %d notes with content, and has %d, %d and %d",
+				acc.ID, acc.Pastes, acc.Links, acc.Notes, a.pastes[acc.ID], a.linked[acc.ID], a.notes[acc.ID])
 		}
 		return true, nil
 	})

@@ -60,6 +60,7 @@ func (f *FSM) Check(ctx context.Context, problem func(string)) error {
 		c.hashes, c.accounts, c.keys, c.references, c.blobs, c.entries, c.remembered, c.members, c.counts,
 		c.pastes, c.links, c.clicks, c.keyRequests, c.ends,
 		c.queue, c.bins, c.versions, c.collections, c.schemaDocs, c.binAccounts,
+		c.notes, c.tokens, c.numbers, c.sessions,
 	} {
 		if err := ctx.Err(); err != nil {
 			return storage.E("meta.Check", storage.KindUnavailable, err)
@@ -191,18 +192,25 @@ func (c *check) references() error {
 				return err
 			}
 		}
-		if id.kind == refPaste {
-			return c.must(pasteKey(id.holder), nil, "paste %s, which holds a reference to %s", id.holder, id.cid)
-		}
-		if id.kind == refBin {
-			return c.heldBy(id)
-		}
-		return nil
+		return c.holderOf(id)
 	})
 	for _, table := range slices.Sorted(maps.Keys(refIndexNames)) {
 		err = errors.Join(err, c.rowsAre(table, rows[table], "index "+refIndexNames[table]))
 	}
 	return err
+}
+
+// holderOf tells of a reference whose holder does not have it.
+func (c *check) holderOf(id refID) error {
+	switch id.kind {
+	case refPaste:
+		return c.must(pasteKey(id.holder), nil, "paste %s, which holds a reference to %s", id.holder, id.cid)
+	case refBin:
+		return c.heldBy(id)
+	case refNote:
+		return c.heldByNote(id)
+	}
+	return nil
 }
 
 var refIndexNames = map[byte]string{
@@ -338,6 +346,7 @@ func (c *check) counts() error {
 		{"bins", counts.Bins, tableBins},
 		{"collections", counts.Collections, tableCollections},
 		{"schema docs", counts.SchemaDocs, tableSchemaDocs},
+		{"notes", counts.Notes, tableNotes},
 	} {
 		if got := c.rows[t.table]; got != t.count {
 			err = errors.Join(err, c.say("%d %s are counted and %d there", t.count, t.what, got))

@@ -17,9 +17,10 @@ type AddCounts struct {
 	Views  []ViewCount  `cbor:"1,keyasint,omitempty"` // each list of at most [CountsMax]
 	Clicks []ClickCount `cbor:"2,keyasint,omitempty"`
 	Uses   []KeyUse     `cbor:"3,keyasint,omitempty"`
+	Notes  []ViewCount  `cbor:"4,keyasint,omitempty"`
 }
 
-// ViewCount is how often a paste was viewed.
+// ViewCount is how often a paste or note was viewed.
 type ViewCount struct {
 	ID string `cbor:"1,keyasint"`
 	N  int64  `cbor:"2,keyasint"`
@@ -94,11 +95,16 @@ func saltKey(day int32) []byte { return key(tableSalts).day(day) }
 func dayID(day int32) []byte { return keyBuilder(nil).day(day) }
 
 func (t *tx) addCounts(_ Header, c AddCounts) (none, error) {
-	if max(len(c.Views), len(c.Clicks), len(c.Uses)) > CountsMax {
+	if max(len(c.Views), len(c.Clicks), len(c.Uses), len(c.Notes)) > CountsMax {
 		return none{}, refuseField("AddCounts", "counts", "at most 1000 of each sort")
 	}
 	for _, v := range c.Views {
 		if err := t.addViews(v); err != nil {
+			return none{}, err
+		}
+	}
+	for _, v := range c.Notes {
+		if err := t.addNoteViews(v); err != nil {
 			return none{}, err
 		}
 	}

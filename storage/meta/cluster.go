@@ -41,6 +41,9 @@ func (t *tx) reload() error {
 	if c.settings.JSONBin.PageSize == 0 { // and these
 		c.settings.JSONBin = DefaultJSONBin()
 	}
+	if c.settings.PasteWizard.ContentMaxBytes == 0 {
+		c.settings.PasteWizard = DefaultPasteWizard()
+	}
 	if c.graceSince, _, err = read[int64](t, single(singleGraceSince)); err != nil {
 		return err
 	}
@@ -135,6 +138,7 @@ func (t *tx) setSettings(_ Header, c SetSettings) (Settings, error) {
 	patch(&s.DeletionGraceSeconds, c.Patch.DeletionGraceSeconds)
 	s.Paste69.patch(c.Patch.Paste69)
 	s.JSONBin.patch(c.Patch.JSONBin)
+	s.PasteWizard.patch(c.Patch.PasteWizard)
 	if err := s.check(); err != nil {
 		return Settings{}, err
 	}
@@ -196,6 +200,9 @@ func (s Settings) check() error {
 		return err
 	}
 	if err := s.JSONBin.check(); err != nil {
+		return err
+	}
+	if err := s.PasteWizard.check(); err != nil {
 		return err
 	}
 	return s.Paste69.check()

@@ -51,6 +51,8 @@ type CreateAccount struct {
 	Name         string `cbor:"3,keyasint"`
 	BalanceCents int64  `cbor:"4,keyasint,omitempty"` // opening balance, a deposit entry when above 0
 	EntryID      string `cbor:"5,keyasint,omitempty"`
+
+	Numbered bool `cbor:"6,keyasint,omitempty"` // it gets its number at once: commands from before there were numbers do not say so
 }
 
 // UpdateAccount changes the members that are not nil; its value is an [Account].
@@ -60,6 +62,7 @@ type UpdateAccount struct {
 	Name       *string `cbor:"3,keyasint,omitempty"`
 	Email      *string `cbor:"4,keyasint,omitempty"`
 	QuotaBytes *int64  `cbor:"5,keyasint,omitempty"`
+	Admin      *bool   `cbor:"6,keyasint,omitempty"`
 }
 
 // Deposit credits an account, once for each Reference for ever; its value is a [DepositResult].

@@ -165,10 +165,8 @@ func (t *tx) dropReferences(cid storage.CID, limit int) (blobRecord, error) {
 		if err != nil || !ok {
 			return blobRecord{}, orFatal(err, "reference that is not there")
 		}
-		if id.kind == refBin {
-			if err := t.take(id.holder); err != nil {
-				return blobRecord{}, err
-			}
+		if err := t.takeFrom(id); err != nil {
+			return blobRecord{}, err
 		}
 		if err := t.dropRef(id, r); err != nil {
 			return blobRecord{}, err
@@ -179,6 +177,18 @@ func (t *tx) dropReferences(cid storage.CID, limit int) (blobRecord, error) {
 		return blobRecord{}, orFatal(err, "reference without its blob")
 	}
 	return b, nil
+}
+
+// takeFrom tells a holder that its content was taken down for good. A paste's
+// record goes with the reference.
+func (t *tx) takeFrom(id refID) error {
+	switch id.kind {
+	case refBin:
+		return t.take(id.holder)
+	case refNote:
+		return t.takeNote(id.holder)
+	}
+	return nil
 }
 
 // dropTombstones forgets what was condemned long enough ago. The floor rises to

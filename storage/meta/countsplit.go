@@ -16,6 +16,10 @@ func (c AddCounts) Split() []AddCounts {
 		s.room(splitRow+len(v.ID), len(s.last.Views))
 		s.last.Views = append(s.last.Views, v)
 	}
+	for _, v := range c.Notes {
+		s.room(splitRow+len(v.ID), len(s.last.Notes))
+		s.last.Notes = append(s.last.Notes, v)
+	}
 	for _, u := range c.Uses {
 		s.room(splitRow+len(u.ID), len(s.last.Uses))
 		s.last.Uses = append(s.last.Uses, u)

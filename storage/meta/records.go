@@ -18,6 +18,10 @@ type Account struct {
 	Claimed string `cbor:"9,keyasint,omitempty"`
 	Pastes  int64  `cbor:"10,keyasint,omitempty"` // that it owns, those not swept yet included
 	Links   int64  `cbor:"11,keyasint,omitempty"`
+
+	Number int64 `cbor:"12,keyasint,omitempty"` // what PasteWizard calls it, from 1, never reused; 0: it has none yet
+	Admin  bool  `cbor:"13,keyasint,omitempty"` // its role in PasteWizard
+	Notes  int64 `cbor:"14,keyasint,omitempty"` // that have content, those not swept yet included
 }
 
 // Key is what a request authenticates with. The secret itself is nowhere: only its SHA-256.
@@ -32,9 +36,11 @@ type Key struct {
 	Revoked       int64    `cbor:"8,keyasint,omitempty"` // 0: not revoked
 	LastUsed      int64    `cbor:"9,keyasint,omitempty"` // 0: not used yet; approximate
 	Scopes        []string `cbor:"10,keyasint,omitempty"`
-	RatePerMinute int64    `cbor:"11,keyasint,omitempty"` // 0: the setting's default holds
+	RatePerMinute int64    `cbor:"11,keyasint,omitempty"` // 0: the setting's default holds, but for a token: it has no limit then
 
 	Sealed []byte `cbor:"12,keyasint,omitempty"` // the secret of an access key of JSONBin, which its owner may see again
+
+	Number int64 `cbor:"13,keyasint,omitempty"` // of a token of PasteWizard, from 1, never reused
 }
 
 // Blob is what the catalogue says of content, over all its references.
@@ -101,6 +107,8 @@ type Settings struct {
 	Paste69 Paste69Settings `cbor:"46,keyasint" json:"paste69"`
 
 	JSONBin JSONBinSettings `cbor:"47,keyasint" json:"jsonbin"`
+
+	PasteWizard PasteWizardSettings `cbor:"48,keyasint" json:"pastewizard"`
 }
 
 // DefaultSettings are those of a new cluster.
@@ -117,6 +125,8 @@ func DefaultSettings() Settings {
 		Paste69: DefaultPaste69(),
 
 		JSONBin: DefaultJSONBin(),
+
+		PasteWizard: DefaultPasteWizard(),
 	}
 }
 
@@ -138,4 +148,6 @@ type SettingsPatch struct {
 	Paste69 *Paste69Patch `cbor:"46,keyasint,omitempty" json:"paste69,omitempty"`
 
 	JSONBin *JSONBinPatch `cbor:"47,keyasint,omitempty" json:"jsonbin,omitempty"`
+
+	PasteWizard *PasteWizardPatch `cbor:"48,keyasint,omitempty" json:"pastewizard,omitempty"`
 }

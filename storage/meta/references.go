@@ -12,10 +12,11 @@ const (
 	refUpload byte = 'h' // an account's upload through HashBin; the account holds it
 	refPaste  byte = 'p' // a paste's; the paste holds it, so that equal bytes have one for each paste
 	refBin    byte = 'j' // of what JSONBin holds; the base or version of a bin, or the schema doc, holds it
+	refNote   byte = 'w' // of a note of PasteWizard's, while it has content; the note holds it
 )
 
 // refKinds are all kinds of reference, in order.
-var refKinds = []byte{refUpload, refPaste, refBin}
+var refKinds = []byte{refUpload, refPaste, refBin, refNote}
 
 // refID names a reference.
 type refID struct {
@@ -29,8 +30,15 @@ type refRecord struct {
 	Uploaded int64 `cbor:"1,keyasint"`
 	Expires  int64 `cbor:"2,keyasint"` // never for what does not expire
 
-	Account string `cbor:"3,keyasint,omitempty"` // whose bytes it counts, of a refBin: its holder may be gone before it
+	Account string `cbor:"3,keyasint,omitempty"` // whose bytes it counts, of a refBin or refNote: its holder may be gone before it
+
+	// Graceless content that lost its last reference is condemned without the grace:
+	// the key to it is erased, so that nothing can bring it back.
+	Graceless bool `cbor:"4,keyasint,omitempty"`
 }
+
+// deadAtOnce is a DeadSince so old that any grace from then is over.
+const deadAtOnce int64 = 1
 
 // never is after all times: what does not expire is no case of its own.
 const never = int64(math.MaxInt64)
@@ -257,6 +265,9 @@ func (t *tx) dropRef(id refID, r refRecord) error {
 	}
 	if b.References--; b.References == 0 && b.DeadSince == 0 { // else it is dead since it was taken down
 		b.DeadSince = t.time
+		if r.Graceless {
+			b.DeadSince = deadAtOnce
+		}
 	}
 	return t.putBlob(id.cid, b)
 }
@@ -264,7 +275,7 @@ func (t *tx) dropRef(id refID, r refRecord) error {
 // uncount takes a reference out of what its account has.
 func (t *tx) uncount(id refID, r refRecord) error {
 	account := id.holder
-	if id.kind == refBin {
+	if id.kind == refBin || id.kind == refNote {
 		account = r.Account
 	}
 	if id.kind == refPaste {
@@ -281,8 +292,11 @@ func (t *tx) uncount(id refID, r refRecord) error {
 	if !id.cid.Inline() {
 		a.UsedBytes -= id.cid.Size()
 	}
-	if id.kind == refPaste {
+	switch id.kind {
+	case refPaste:
 		a.Pastes--
+	case refNote:
+		a.Notes--
 	}
 	return t.putHolder(a)
 }

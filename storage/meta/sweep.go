@@ -18,6 +18,8 @@ const (
 	endOfDay        byte = 'd' // a day's salt and visitors are erased
 	endOfVersions   byte = 'v' // versions that their bin has no more lose their references
 	endOfCollection byte = 'b' // a collection is gone, and its bins are listed elsewhere
+	endOfNote       byte = 'n' // what is left of an expired note is told of no more
+	endOfSession    byte = 's' // a session is over
 )
 
 // sweepMax bounds the records of one Sweep.
@@ -92,6 +94,11 @@ func (t *tx) sweepReferences(limit int) (int, error) {
 		if err := t.dropRef(id, r); err != nil {
 			return 0, err
 		}
+		if id.kind == refNote {
+			if err := t.noteExpired(id.holder); err != nil {
+				return 0, err
+			}
+		}
 	}
 	return len(due), nil
 }
@@ -135,6 +142,10 @@ func (t *tx) end(row []byte, limit int) (int, error) {
 		return t.endVersions(row, id, limit)
 	case endOfCollection:
 		return t.endCollection(row, id, limit)
+	case endOfNote:
+		return 1, t.endNote(row, string(id))
+	case endOfSession:
+		return 1, t.endSession(id)
 	}
 	return 0, fmt.Errorf("%w: key %x", errCorruptState, row)
 }
@@ -238,6 +249,18 @@ func (c *check) ends() error {
 			if due, err = c.leaving(id); err != nil {
 				return false, err
 			}
+		case endOfNote:
+			n, ok, err := lookUp[Note](c.r, noteKey(string(id)))
+			if err != nil {
+				return false, err
+			}
+			due = ok && n.Swept == at
+		case endOfSession:
+			s, ok, err := lookUp[Session](c.r, sessionKey(id))
+			if err != nil {
+				return false, err
+			}
+			due = ok && s.Expires == at
 		}
 		if !due {
 			return true, c.say("key %x is the end of nothing", k)

@@ -43,7 +43,7 @@ const (
 	tablePastesOf  byte = 0x31 // account, newest first, id
 	tableLinks     byte = 0x32 // id -> Link
 	tableLinksOf   byte = 0x33 // account, newest first, id
-	tableIssued    byte = 0x34 // id of a paste or short link that is or was: none is issued twice
+	tableIssued    byte = 0x34 // id of a paste, short link or note, or code of a note, that is or was: none is issued twice
 	tableClicks    byte = 0x35 // link, day -> dayRecord; link, day, sort of name, name -> count
 	tableVisitors  byte = 0x36 // day, link, hash
 	tableSalts     byte = 0x37 // day -> Salt
@@ -58,6 +58,13 @@ const (
 	tableCollections   byte = 0x44 // id -> Collection
 	tableCollectionsOf byte = 0x45 // account, id
 	tableSchemaDocs    byte = 0x46 // id -> SchemaDoc
+
+	tableNotes          byte = 0x50 // hash -> Note
+	tableNoteCodes      byte = 0x51 // short code -> hash
+	tableTokens         byte = 0x52 // number -> key id
+	tableAccountNumbers byte = 0x53 // number -> account id
+	tableSessions       byte = 0x54 // SHA-256 of the secret -> Session
+	tableSessionsOf     byte = 0x55 // key id, SHA-256 of the secret
 
 	// tableLocal is this node's own: not hashed, not compared.
 	tableLocal byte = 0xf0
@@ -76,6 +83,9 @@ const (
 	singleUnpaid   = "anonymous-used" // stored bytes that anonymous references name, together
 
 	singleGraceSince = "grace-since" // FSM time when the grace of deletion last changed
+
+	singleAccountNumber = "account-number" // the last one that was given
+	singleTokenNumber   = "token-number"   // the same
 
 	localApplied = "applied" // index, term
 	localHashes  = "hashes"  // table -> lanes
@@ -161,6 +171,8 @@ type Counts struct {
 	Bins        int64 `cbor:"11,keyasint,omitempty" json:"bins"`
 	Collections int64 `cbor:"12,keyasint,omitempty" json:"collections"`
 	SchemaDocs  int64 `cbor:"13,keyasint,omitempty" json:"schema_docs"`
+
+	Notes int64 `cbor:"14,keyasint,omitempty" json:"notes"` // those burned or expired included
 }
 
 // syncedRecord says who holds all that the next ring gives them.

@@ -61,6 +61,17 @@ const (
 	typeCreateSchemaDoc  commandType = 74
 	typeUpdateSchemaDoc  commandType = 75
 	typeReserveRequests  commandType = 76
+
+	typeCreateNote   commandType = 80
+	typeEditNote     commandType = 81
+	typeDeleteNote   commandType = 82
+	typeBurnNote     commandType = 83
+	typeResealNote   commandType = 84
+	typeCreateToken  commandType = 85
+	typeUpdateToken  commandType = 86
+	typeRevokeToken  commandType = 87
+	typeOpenSession  commandType = 88
+	typeCloseSession commandType = 89
 )
 
 // specs are the commands that this program knows.
@@ -121,6 +132,17 @@ var specs = index(
 	define(typeCreateSchemaDoc, (*tx).createSchemaDoc),
 	define(typeUpdateSchemaDoc, (*tx).updateSchemaDoc),
 	define(typeReserveRequests, (*tx).reserveRequests),
+
+	define(typeCreateNote, (*tx).createNote),
+	define(typeEditNote, (*tx).editNote),
+	define(typeDeleteNote, (*tx).deleteNote),
+	define(typeBurnNote, (*tx).burnNote),
+	define(typeResealNote, (*tx).resealNote),
+	define(typeCreateToken, (*tx).createToken),
+	define(typeUpdateToken, (*tx).updateToken),
+	define(typeRevokeToken, (*tx).revokeToken),
+	define(typeOpenSession, (*tx).openSession),
+	define(typeCloseSession, (*tx).closeSession),
 )
 
 func index(all ...*spec) map[commandType]*spec {
@@ -187,3 +209,14 @@ func (AttachSchema) commandType() commandType     { return typeAttachSchema }
 func (CreateSchemaDoc) commandType() commandType  { return typeCreateSchemaDoc }
 func (UpdateSchemaDoc) commandType() commandType  { return typeUpdateSchemaDoc }
 func (ReserveRequests) commandType() commandType  { return typeReserveRequests }
+
+func (CreateNote) commandType() commandType   { return typeCreateNote }
+func (EditNote) commandType() commandType     { return typeEditNote }
+func (DeleteNote) commandType() commandType   { return typeDeleteNote }
+func (BurnNote) commandType() commandType     { return typeBurnNote }
+func (ResealNote) commandType() commandType   { return typeResealNote }
+func (CreateToken) commandType() commandType  { return typeCreateToken }
+func (UpdateToken) commandType() commandType  { return typeUpdateToken }
+func (RevokeToken) commandType() commandType  { return typeRevokeToken }
+func (OpenSession) commandType() commandType  { return typeOpenSession }
+func (CloseSession) commandType() commandType { return typeCloseSession }

@@ -1,4 +1,4 @@
-package paste69
+package highlight
 
 import (
 	"regexp"
@@ -40,14 +40,25 @@ var tells = []struct {
 	{regexp.MustCompile(`^\s*[\[{]\s*(?:"(?:[^"\\]|\\.)*"\s*:|\{\s*")`), "JSON"},
 }
 
-// lexerOf chooses the lexer of a text: by name and extension, else by type,
-// else by content. Nil: plain text.
-func lexerOf(filename, extension, mediaType, text string) chroma.Lexer {
+// Hint is what is known of a text beside its bytes, all of it optional.
+type Hint struct {
+	Language  string // decides alone: one without a lexer is plain text
+	Filename  string
+	Extension string // without its dot
+	MediaType string
+}
+
+// lexerOf chooses the lexer of a text: by its language, else by name and
+// extension, else by type, else by content. Nil: plain text.
+func lexerOf(hint Hint, text string) chroma.Lexer {
+	if hint.Language != "" {
+		return known([]string{hint.Language})
+	}
 	head := []byte(text[:min(len(text), languageHeadBytes)])
 	for _, find := range []func() chroma.Lexer{
-		func() chroma.Lexer { return known(enry.GetLanguagesByFilename(filename, nil, nil)) },
-		func() chroma.Lexer { return byExtension(extension, head) },
-		func() chroma.Lexer { return byType(mediaType) },
+		func() chroma.Lexer { return known(enry.GetLanguagesByFilename(hint.Filename, nil, nil)) },
+		func() chroma.Lexer { return byExtension(hint.Extension, head) },
+		func() chroma.Lexer { return byType(hint.MediaType) },
 		func() chroma.Lexer { return byContent(head) },
 	} {
 		if lexer := find(); lexer != nil {
