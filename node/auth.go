@@ -121,10 +121,15 @@ func (s *Service) fresh(ctx context.Context, op string) error {
 	if s.n.leaderless() {
 		return noLeader(op, nil)
 	}
-	if at := s.n.caughtUp.Load(); at != nil && time.Since(*at) <= s.n.cfg.MaxStale {
+	return s.n.freshWithin(ctx, s.n.cfg.MaxStale)
+}
+
+// freshWithin returns once this node has all that was committed so long ago.
+func (n *Node) freshWithin(ctx context.Context, age time.Duration) error {
+	if at := n.caughtUp.Load(); at != nil && time.Since(*at) <= age {
 		return nil
 	}
-	return s.n.catchUp(ctx)
+	return n.catchUp(ctx)
 }
 
 func isAlphanumeric(s string) bool {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"ringbin/storage"
 	"ringbin/storage/meta"
 )
 
@@ -73,6 +74,9 @@ type Service struct {
 
 	passwords     *passwords
 	guessLanguage func(title string, content []byte) string
+	windows       *windows       // limits of a minute, as this node asks for them
+	counter       *windowCounter // and as it counts them for others
+	silent        *silences      // counters that do not answer
 
 	mu       sync.Mutex // protects inFlight
 	inFlight map[idemID]struct{}
@@ -97,12 +101,15 @@ const (
 )
 
 func newService(n *Node) *Service {
-	return &Service{
+	s := &Service{
 		n: n, logger: n.logger, rates: newRates(), counts: newCounts(n), mails: newMailer(n.cfg), places: &countries{},
 		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
 		records: semaphore.NewWeighted(recordsHeldMax), blocks: newRequestBlocks(),
 		passwords: newPasswords(), guessLanguage: func(string, []byte) string { return plainLanguage },
+		counter: newWindowCounter(), silent: &silences{all: map[storage.NodeID]*silence{}},
 	}
+	s.windows = &windows{ask: s.askCounter, wall: s.now, nodes: n.servingNodes, keys: map[string]*spending{}}
+	return s
 }
 
 // Settings returns the settings that this node has applied.

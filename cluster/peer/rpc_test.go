@@ -104,6 +104,11 @@ func (s *stub) Gone(ctx context.Context) (bool, error) {
 	return id == "client", s.err
 }
 
+func (s *stub) Window(_ context.Context, q WindowRequest) (WindowReply, error) {
+	s.note(q)
+	return WindowReply{Granted: q.Want, Window: 1 << 40, EndsMillis: 59_999}, s.err
+}
+
 // rpcTest is a server with a stub behind it and a client, over TLS on loopback.
 type rpcTest struct {
 	*Client
