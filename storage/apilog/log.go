@@ -24,7 +24,8 @@ import (
 const (
 	format       = pebble.FormatTableFormatV6
 	memTable     = 4 << 20
-	memTablesMax = 4 // those that wait for a flush included: see writable
+	memTablesMax = 4 // with that many Pebble makes writers wait
+	unflushedMax = (memTablesMax - 1) * memTable
 	cacheBytes   = 4 << 20
 	version      = 1 // of the keys and values below
 )
@@ -63,8 +64,7 @@ type Log struct {
 	db     *pebble.DB
 	closed bool
 
-	broken  atomic.Pointer[error] // why nothing can be written before it is opened anew
-	stalled atomic.Bool           // the last flush failed
+	broken atomic.Pointer[error] // why nothing can be written before it is opened anew
 }
 
 // Open opens the log in dir, or makes an empty one. One whose files are rotten
@@ -106,7 +106,6 @@ func (l *Log) open(o Options) error {
 			DiskSlow:        log.DiskSlow,
 			// Whoever reads the block gets the error.
 			DataCorruption: func(i pebble.DataCorruptionInfo) { log.BackgroundError(i.Details) },
-			FlushEnd:       func(i pebble.FlushInfo) { l.stalled.Store(i.Err != nil) },
 		},
 	}
 	err := storage.MakePebble(l.fs, l.dir, po)
@@ -171,12 +170,15 @@ func (l *Log) fault() error {
 
 // writable is why nothing should be written now, or nil.
 func (l *Log) writable() error {
-	if l.stalled.Load() {
-		// Pebble tries to flush again and again. Were more written meanwhile, it
-		// would wait for room, and closing would wait for it.
-		return errors.New("what was written before can't be flushed")
+	if err := l.fault(); err != nil {
+		return err
 	}
-	return l.fault()
+	// On a disk that takes no tables, whoever writes on is made to wait until it
+	// does, and who closes the log waits for that.
+	if l.db.Metrics().MemTable.Size >= unflushedMax {
+		return errors.New("what was written before is not flushed")
+	}
+	return nil
 }
 
 // Broken reports whether the log has to be closed and opened anew before it
