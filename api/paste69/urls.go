@@ -1,7 +1,6 @@
 package paste69
 
 import (
-	"net"
 	"net/http"
 	"strings"
 
@@ -20,13 +19,7 @@ func (d *Dialect) base(r *http.Request) string {
 }
 
 func ownOrigin(r *http.Request, cfg node.Config) string {
-	scheme, host := web.Origin(r, cfg.TrustedProxies, cfg.BehindTLS)
-	if host == "" { // HTTP/1.0
-		if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-			host = at.String()
-		}
-	}
-	return scheme + "://" + host
+	return web.BaseURL(r, cfg.TrustedProxies, cfg.BehindTLS)
 }
 
 // base is the dialect's for this request.

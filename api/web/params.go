@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -131,6 +132,19 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// BaseURL is what absolute URLs begin with that lead a client back to the node,
+// without a final slash: Origin's, or, for one that names no host (HTTP/1.0),
+// the address that it has reached.
+func BaseURL(r *http.Request, trusted []netip.Prefix, behindTLS bool) string {
+	scheme, host := Origin(r, trusted, behindTLS)
+	if host == "" {
+		if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+			host = at.String()
+		}
+	}
+	return scheme + "://" + host
 }
 
 // Origin returns the scheme and host that a client reached the node by: the
