@@ -22,8 +22,9 @@ const (
 	rateWindow    = time.Minute
 	rateLimit     = 60
 	ratePerSecond = 50
-	rateSlow      = 8 // a second, in virtual time, while nodes are restarted
-	rateAwayFor   = 40 * time.Second
+	rateSlow      = 8                // a second, in virtual time, while nodes are restarted
+	rateSettle    = 15 * time.Second // who began shortly before a window does not count in it
+	rateAwayFor   = 30 * time.Second
 )
 
 // rateHits hits a token's limit through all nodes in turn.
@@ -43,7 +44,7 @@ type rateHits struct {
 
 func newRateHits(nodes, windows int, client func(i int, key string) *testcluster.Client, token string) *rateHits {
 	return &rateHits{
-		nodes: nodes, client: client, token: token, began: time.Now().Truncate(rateWindow),
+		nodes: nodes, client: client, token: token, began: time.Now().Add(rateSettle).Truncate(rateWindow),
 		sure: make([]int, windows), maybe: make([]int, windows), sent: make([]int, windows),
 	}
 }
@@ -124,7 +125,8 @@ func (w rateWindows) run(t *testing.T) {
 		least, most int
 	}
 	peace := kind{"nothing happens", rateLimit, rateLimit}
-	kinds := []kind{{"the cluster begins", 0, rateLimit + h.nodes*share}, peace, peace}
+	time.Sleep(time.Until(h.began))
+	kinds := []kind{{"the cluster began a moment before", 0, rateLimit + h.nodes*share}, peace, peace}
 	at := func(window int) time.Time { return h.began.Add(time.Duration(window) * rateWindow) }
 	h.until(at(len(kinds)), ratePerSecond)
 	for i := range h.nodes {
