@@ -13,6 +13,7 @@ func TestKindNumbers(t *testing.T) {
 	kinds := []Kind{
 		KindInternal, KindInvalid, KindUnauthenticated, KindPayment, KindForbidden, KindNotFound, KindConflict, KindPrecondition,
 		KindTooLarge, KindRange, KindMismatch, KindRateLimited, KindUnavailable, KindUnknown, KindFull, KindCorrupt,
+		KindGone,
 	}
 	if len(kinds) != int(kindEnd) {
 		t.Errorf("%d kinds, want %d: append the new one here", kindEnd, len(kinds))

@@ -31,6 +31,7 @@ func TestStatusIsTotal(t *testing.T) {
 		storage.KindForbidden: 403, storage.KindNotFound: 404, storage.KindConflict: 409, storage.KindPrecondition: 412,
 		storage.KindTooLarge: 413, storage.KindRange: 416, storage.KindMismatch: 422, storage.KindRateLimited: 429,
 		storage.KindUnavailable: 503, storage.KindUnknown: 503, storage.KindFull: 507, storage.KindCorrupt: 500,
+		storage.KindGone: 410,
 	}
 	for k := storage.Kind(0); !strings.HasPrefix(k.String(), "kind "); k++ {
 		status, ok := want[k]

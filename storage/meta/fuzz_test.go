@@ -10,7 +10,7 @@ import (
 // What decodes encodes to a form that is read alike and does not change again.
 // It may differ from what came in: only what Encode writes is canonical.
 func FuzzDecodeCommand(f *testing.F) {
-	for _, c := range append(goldenCommands(), goldenBinCommands()...) {
+	for _, c := range allGoldenCommands() {
 		for _, h := range []Header{goldenHeader(), {ID: RequestID{1}}} {
 			b, err := Encode(h, c)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,12 +177,17 @@ func goldenValues() []any {
 	}
 }
 
+func allGoldenCommands() []Command {
+	return slices.Concat(goldenCommands(), goldenBinCommands(), goldenNoteCommands())
+}
+
 // What an answer is remembered as is pinned, too, and read by the commands that give it.
 func TestGoldenValues(t *testing.T) {
 	t.Parallel()
 	readers := map[string]commandType{"Paste": typeDeletePaste, "Link": typeSetLinkExpiry, "Salt": typeSetSalt, "Redeemed": typeRedeemToken}
 	maps.Copy(readers, goldenBinReaders)
-	for _, v := range append(goldenValues(), goldenBinValues()...) {
+	maps.Copy(readers, goldenNoteReaders)
+	for _, v := range slices.Concat(goldenValues(), goldenBinValues(), goldenNoteValues()) {
 		name := strings.TrimPrefix(fmt.Sprintf("%T", v), "meta.")
 		mustBeFilled(t, name, reflect.ValueOf(v))
 		b, err := encMode.Marshal(v)
@@ -218,17 +224,25 @@ var laterMembers = map[string]Command{
 	"SetSettings.Patch.DeletionGraceSeconds": SetSettings{Patch: SettingsPatch{DeletionGraceSeconds: new(int64(3600))}},
 	"SetSettings.Patch.Paste69":              SetSettings{Patch: SettingsPatch{Paste69: goldenPaste69()}},
 	"SetSettings.Patch.JSONBin":              SetSettings{Patch: SettingsPatch{JSONBin: goldenJSONBin()}},
+	"SetSettings.Patch.PasteWizard":          SetSettings{Patch: SettingsPatch{PasteWizard: goldenPasteWizard()}},
+	"CreateAccount.Numbered":                 CreateAccount{ID: "acc_1", Email: "ann@example.org", Name: "Ann", Numbered: true},
+	"UpdateAccount.Admin":                    UpdateAccount{ID: "acc_1", Admin: new(true)},
+	"AddCounts.Notes":                        AddCounts{Notes: []ViewCount{{ID: "Ab3Xy9Qk", N: 3}}},
 	"NewEpoch.Former":                        NewEpoch{Node: testNode("n1", 3), Ring: testRing(2, 1, "n1"), Former: "cluster"},
 }
 
 // laterInValues are the same of values; they are set in the golden file of another one.
-var laterInValues = map[string]bool{"Redeemed.Key.Sealed": true}
+var laterInValues = map[string]bool{
+	"Redeemed.Key.Sealed": true, "Redeemed.Key.Number": true, "Key.Number": true,
+	"Redeemed.Account.Number": true, "Redeemed.Account.Admin": true, "Redeemed.Account.Notes": true,
+}
 
 // Commands with a member that came later are pinned beside those without it.
 func TestGoldenLaterMembers(t *testing.T) {
 	t.Parallel()
 	mustBeFilled(t, "Paste69Patch", reflect.ValueOf(goldenPaste69()))
 	mustBeFilled(t, "JSONBinPatch", reflect.ValueOf(goldenJSONBin()))
+	mustBeFilled(t, "PasteWizardPatch", reflect.ValueOf(goldenPasteWizard()))
 	for path, c := range laterMembers {
 		b, err := Encode(goldenHeader(), c)
 		if err != nil {
@@ -272,7 +286,7 @@ func TestGoldenCommands(t *testing.T) {
 	t.Parallel()
 	seen := map[commandType]bool{}
 	mustBeFilled(t, "Header", reflect.ValueOf(goldenHeader()))
-	for _, c := range append(goldenCommands(), goldenBinCommands()...) {
+	for _, c := range allGoldenCommands() {
 		name := strings.TrimPrefix(fmt.Sprintf("%T", c), "meta.")
 		seen[c.commandType()] = true
 		t.Run(name, func(t *testing.T) {

@@ -39,14 +39,14 @@ func (c *check) content(n Note) error {
 // ended checks what is left of a note against how it ended.
 func (c *check) ended(n Note) error {
 	switch {
-	case n.Burned != 0 && (!n.Burn || n.HasContent() || len(n.Sealed) > 0 || n.Title != "" || n.Password != "" || n.Swept != 0):
+	case n.Burned != 0 && (!n.Burn || n.HasContent() || len(n.Sealed) > 0 || n.Title != "" || n.Password != "" || n.Ends != 0):
 		return c.say("note %s was burned, and not all of it is gone", n.Hash)
-	case n.Burned == 0 && n.HasContent() && (n.Burn != (len(n.Sealed) > 0) || n.Swept != 0):
+	case n.Burned == 0 && n.HasContent() && (n.Burn != (len(n.Sealed) > 0) || n.Ends != 0):
 		return c.say("note %s has content, and not the key to it, or an end", n.Hash)
-	case n.Burned == 0 && !n.HasContent() && (n.Expires == 0 || n.Swept == 0 || len(n.Sealed) > 0):
+	case n.Burned == 0 && !n.HasContent() && (n.Expires == 0 || n.Ends == 0 || len(n.Sealed) > 0):
 		return c.say("note %s has no content, and neither was burned nor has expired", n.Hash)
 	}
-	return c.mustEnd(n.Swept, endOfNote, []byte(n.Hash), "note "+n.Hash)
+	return c.mustEnd(n.Ends, endOfNote, []byte(n.Hash), "note "+n.Hash)
 }
 
 // heldByNote checks that the reference is of a note's content, as it is now.

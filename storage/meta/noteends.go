@@ -35,8 +35,8 @@ func (t *tx) noteExpired(hash string) error {
 
 // waitForEnd writes an expired note, and when a sweep looks at it again.
 func (t *tx) waitForEnd(n Note) error {
-	n.Swept = n.keptUntil(t.cache.settings.PasteWizard.ExpiredKeepDays)
-	if err := t.setEnd(n.Swept, endOfNote, []byte(n.Hash)); err != nil {
+	n.Ends = n.keptUntil(t.cache.settings.PasteWizard.ExpiredKeepDays)
+	if err := t.setEnd(n.Ends, endOfNote, []byte(n.Hash)); err != nil {
 		return err
 	}
 	return write(t, noteKey(n.Hash), n)

@@ -44,7 +44,7 @@ type Note struct {
 	Burned   int64     `cbor:"16,keyasint,omitempty"` // when; 0: it is not
 	BurnedBy RequestID `cbor:"17,keyasint"`           // of the burn that won
 
-	Swept int64 `cbor:"18,keyasint,omitempty"` // when a sweep looks at what is left of it, since it has expired; 0: it has not, or stays for ever
+	Ends int64 `cbor:"18,keyasint,omitempty"` // when what is left of it goes, once a sweep has found it expired
 }
 
 // HasContent reports whether the content is there, be it expired and not swept yet.
@@ -245,7 +245,7 @@ func (t *tx) deleteNote(h Header, c DeleteNote) (Note, error) {
 func (t *tx) removeNote(n Note) error {
 	t.counts.Notes--
 	t.countsOld = true
-	return errors.Join(t.clearEnd(n.Swept, endOfNote, []byte(n.Hash)), t.del(noteCodeKey(n.Code)), t.del(noteKey(n.Hash)))
+	return errors.Join(t.clearEnd(n.Ends, endOfNote, []byte(n.Hash)), t.del(noteCodeKey(n.Code)), t.del(noteKey(n.Hash)))
 }
 
 // addNoteViews counts views of a note whose content is still to be had.

@@ -254,7 +254,7 @@ func (c *check) ends() error {
 			if err != nil {
 				return false, err
 			}
-			due = ok && n.Swept == at
+			due = ok && n.Ends == at
 		case endOfSession:
 			s, ok, err := lookUp[Session](c.r, sessionKey(id))
 			if err != nil {

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -178,7 +179,7 @@ func eachToken(r pebble.Reader, account string, after int64, each func(Key) bool
 		}
 		return true, err
 	})
-	slices.SortFunc(own, func(a, b Key) int { return int(min(1, max(-1, a.Number-b.Number))) })
+	slices.SortFunc(own, func(a, b Key) int { return cmp.Compare(a.Number, b.Number) })
 	for _, k := range own {
 		if !each(k) {
 			break
