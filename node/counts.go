@@ -34,17 +34,22 @@ type counts struct {
 	now   *tally
 	fresh int64 // views and clicks since the last flush began
 
+	notes    *noteViews  // views of notes
+	notesDue atomic.Bool // they are to be written with what is taken next
+
 	wake chan struct{} // there is something to write
 	full chan struct{} // there is so much that it does not wait for its time
 	turn chan struct{} // taken by who flushes, and held while waiting for the log, which mu must not be
 
 	// What was taken to be written and is not yet; whoever has the turn.
-	taken *tally           // waits for its salts; nil: nothing does
-	queue []meta.AddCounts // in this order
-	first sending          // what became of the queue's first so far
+	taken      *tally           // waits for its salts; nil: nothing does
+	takenNotes []meta.ViewCount // goes with it
+	queue      []meta.AddCounts // in this order
+	first      sending          // what became of the queue's first so far
 
 	gathered, flushed, dropped atomic.Int64 // views and clicks
 	pastesMade, linksMade      atomic.Int64
+	notesMade, notesBurned     atomic.Int64
 }
 
 // sending is a command on its way. It has no id before it is first proposed.
@@ -56,7 +61,7 @@ type sending struct {
 
 func newCounts(n *Node) *counts {
 	return &counts{
-		n: n, now: newTally(),
+		n: n, now: newTally(), notes: newNoteViews(n.viewsOf),
 		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}
 }
@@ -125,14 +130,40 @@ func (c *counts) lastUse(key string) int64 {
 	return c.now.uses[key]
 }
 
+// viewNote counts one view of a note, and returns how many there are with it.
+func (c *counts) viewNote(hash string) (int64, error) {
+	views, kept, err := c.notes.view(hash)
+	if err != nil {
+		return 0, err
+	}
+	c.gathered.Add(1)
+	if !kept {
+		c.dropped.Add(1)
+	}
+	return views, nil
+}
+
+// viewsOf returns the views of a note that are written down, and whether the
+// note can have more.
+func (n *Node) viewsOf(hash string) (views int64, open bool, err error) {
+	note, found, err := n.fsm.Note(hash)
+	return note.Views, found && note.Burned == 0 && !note.Expired(n.fsm.Now()), err
+}
+
 func (c *counts) run(ctx context.Context) {
 	uses := time.NewTicker(usesEvery)
 	defer uses.Stop()
+	notes := time.NewTimer(noteViewsEvery)
+	defer notes.Stop()
 	for {
+		due := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-uses.C:
+		case <-notes.C:
+			due = true
+			c.notesDue.Store(true)
 		case <-c.wake:
 			if !c.gather(ctx, c.full) {
 				return
@@ -144,6 +175,9 @@ func (c *counts) run(ctx context.Context) {
 			if !c.gather(ctx, nil) {
 				return
 			}
+		}
+		if due {
+			notes.Reset(noteViewsEvery) // only now: no two writes are nearer to each other
 		}
 	}
 }
@@ -160,8 +194,14 @@ func (c *counts) gather(ctx context.Context, full <-chan struct{}) bool {
 	return true
 }
 
-// flush writes down what has gathered when it is called, and reports whether
-// all of it was. What was not is kept.
+// flushLast writes down all that there is.
+func (c *counts) flushLast(ctx context.Context) {
+	c.notesDue.Store(true)
+	c.flush(ctx)
+}
+
+// flush writes down what has gathered when it is called, views of notes only
+// when they are due, and reports whether all of it was. What was not is kept.
 func (c *counts) flush(ctx context.Context) bool {
 	select {
 	case c.turn <- struct{}{}:
@@ -174,6 +214,9 @@ func (c *counts) flush(ctx context.Context) bool {
 		return false
 	}
 	c.taken = c.take()
+	if c.notesDue.Swap(false) {
+		c.takenNotes = c.notes.take()
+	}
 	return c.write(ctx)
 }
 
@@ -187,7 +230,9 @@ func (c *counts) write(ctx context.Context) bool {
 		c.n.logger.Debug("counts not written", "err", err)
 		return false
 	}
-	c.queue, c.taken = c.taken.command(salts).Split(), nil
+	cmd := c.taken.command(salts)
+	cmd.Notes = c.takenNotes
+	c.queue, c.taken, c.takenNotes = cmd.Split(), nil, nil
 	return c.drain(ctx)
 }
 
@@ -239,6 +284,7 @@ func (c *counts) drain(ctx context.Context) bool {
 		if !c.send(ctx) {
 			return false
 		}
+		c.notes.settle(c.queue[0].Notes)
 		c.queue, c.first = c.queue[1:], sending{}
 	}
 	c.queue = nil
@@ -282,6 +328,9 @@ func eventsOf(c meta.AddCounts) (n int64) {
 	for _, v := range c.Views {
 		n += v.N
 	}
+	for _, v := range c.Notes {
+		n += v.N
+	}
 	for _, k := range c.Clicks {
 		n += k.N
 	}
@@ -294,6 +343,8 @@ func (c *counts) metrics() {
 	}
 	counter("pastes_made_total", "Pastes made through this node.", &c.pastesMade)
 	counter("links_made_total", "Short links made through this node.", &c.linksMade)
+	counter("notes_made_total", "Pastes of PasteWizard made through this node.", &c.notesMade)
+	counter("notes_burned_total", "Pastes of PasteWizard that a reader at this node has burned.", &c.notesBurned)
 	counter("counts_gathered_total", "Views and clicks that this node has counted.", &c.gathered)
 	counter("counts_flushed_total", "Of those, written down.", &c.flushed)
 	counter("counts_dropped_total", "Of those, dropped: they could not be written, and there was no room to keep them.", &c.dropped)

@@ -408,7 +408,7 @@ func (n *Node) close(ctx context.Context) error {
 	// 3. What is gathered is flushed while there is still a log to write to.
 	if n.member.Load() && ctx.Err() == nil {
 		flushing, cancel := context.WithTimeout(ctx, flushTimeout)
-		n.service.counts.flush(flushing)
+		n.service.counts.flushLast(flushing)
 		cancel()
 	}
 	// 4. Leadership is handed over before Raft stops: the others go on at once.

@@ -59,13 +59,23 @@ func (s *Service) burn(ctx context.Context, c Caller, n Note) (views int64, err 
 func (s *Service) burnAgain(ctx context.Context, h meta.Header, cmd meta.BurnNote, unknown error) (meta.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, burnKnownWithin)
 	defer cancel()
-	res, err := s.n.proposer.propose(ctx, h, cmd)
-	if err == nil {
+	if res, won := s.burnedBy(h.ID, cmd.Hash); won {
 		return res, nil
 	}
-	n, found, err := s.n.fsm.Note(cmd.Hash)
-	if err != nil || !found || n.Burned == 0 || n.BurnedBy != h.ID {
-		return meta.Result{}, unknown // also when this try was certainly in vain: the first may not have been
+	if res, err := s.n.proposer.propose(ctx, h, cmd); err == nil {
+		return res, nil
 	}
-	return meta.Result{Value: meta.Burn{Note: n, Won: true}}, nil
+	if res, won := s.burnedBy(h.ID, cmd.Hash); won {
+		return res, nil
+	}
+	return meta.Result{}, unknown // also when this try was certainly in vain: the first may not have been
+}
+
+// burnedBy returns the answer to a burn that the record says has won.
+func (s *Service) burnedBy(id meta.RequestID, hash string) (meta.Result, bool) {
+	n, found, err := s.n.fsm.Note(hash)
+	if err != nil || !found || n.Burned == 0 || n.BurnedBy != id {
+		return meta.Result{}, false
+	}
+	return meta.Result{Value: meta.Burn{Note: n, Won: true}}, true
 }

@@ -62,10 +62,8 @@ func (s *Service) editNote(ctx context.Context, op string, c Caller, n Note, e N
 		return Note{}, err
 	}
 	timed := func() meta.EditNote {
-		cmd.Now = second(s.now())
 		if e.Expiry.Never || e.Expiry.Span != 0 {
-			end := e.Expiry.end(cmd.Now)
-			cmd.Expires = &end
+			cmd.Expires = new(e.Expiry.end(second(s.now())))
 		}
 		return cmd
 	}
@@ -112,7 +110,7 @@ func (s *Service) guessAnew(ctx context.Context, op string, n Note, e NoteEdit) 
 func (s *Service) editedPassword(ctx context.Context, e NoteEdit) (*string, error) {
 	switch {
 	case e.ClearPassword:
-		return new(string), nil
+		return new(""), nil
 	case e.Password == nil || *e.Password == "":
 		return nil, nil //nolint:nilnil // no change is no error
 	}

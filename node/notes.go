@@ -195,8 +195,21 @@ func (s *Service) findNote(ctx context.Context, op, hash string) (Note, error) {
 	if !plainID(hash, noteHashSymbols) {
 		return Note{}, notFound(op)
 	}
-	return strong(ctx, s, notFound(op), func() (Note, bool, error) { return s.n.fsm.Note(hash) })
+	return strong(ctx, s, notFound(op), func() (Note, bool, error) {
+		n, found, err := s.n.fsm.Note(hash)
+		return n, found && !s.forgotten(n), err
+	})
 }
+
+// forgotten reports whether a note's end is so long ago that nothing is told of
+// it any more, though its record be there yet.
+func (s *Service) forgotten(n Note) bool {
+	return n.Forgotten(s.clusterTime(), s.Settings().PasteWizard.ExpiredKeepDays)
+}
+
+// clusterTime is the time by the node's clock, and no earlier than what the
+// cluster has decided by: what was once over stays so.
+func (s *Service) clusterTime() int64 { return max(s.now(), s.n.fsm.Now()) }
 
 // mayManage is whether a note is the caller's to change, or every note is.
 func mayManage(c Caller, n Note) bool {
@@ -211,14 +224,12 @@ func visible(op string, c Caller, n Note) error {
 	return nil
 }
 
-// stillOpen refuses a note whose content is not to be had any more. The clock
-// of the cluster counts as well as the node's: what was once refused by the
-// first is not promised by the second.
+// stillOpen refuses a note whose content is not to be had any more.
 func (s *Service) stillOpen(op string, n Note) error {
 	switch {
 	case n.Burned != 0:
 		return &storage.Error{Op: op, Kind: storage.KindGone, Code: "note_burned"}
-	case n.Expires != 0 && n.Expires <= max(s.now(), s.n.fsm.Now()):
+	case n.Expired(s.clusterTime()):
 		return &storage.Error{Op: op, Kind: storage.KindGone, Code: "note_expired"}
 	}
 	return nil
@@ -292,7 +303,7 @@ func (s *Service) viewNote(ctx context.Context, op string, c Caller, n Note) (v 
 	if n.Burn {
 		v.Views, err = s.burn(ctx, c, n)
 	} else {
-		v.Views, err = s.counts.notes.view(n.Hash)
+		v.Views, err = s.counts.viewNote(n.Hash)
 	}
 	if err != nil {
 		return nil, err
@@ -341,7 +352,10 @@ func (s *Service) NoteByCode(ctx context.Context, code string) (Note, error) {
 	if !plainID(code, noteCodeSymbols) {
 		return Note{}, notFound(op)
 	}
-	return strong(ctx, s, notFound(op), func() (Note, bool, error) { return s.n.fsm.NoteByCode(code) })
+	return strong(ctx, s, notFound(op), func() (Note, bool, error) {
+		n, found, err := s.n.fsm.NoteByCode(code)
+		return n, found && !s.forgotten(n), err
+	})
 }
 
 // NoteHere reports whether a hash is a note's, whatever became of it. It is
