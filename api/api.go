@@ -44,6 +44,7 @@ func publicRoutes(s *node.Service) *root {
 	}
 	for name, document := range map[string][]byte{
 		node.APIHashBin: hashbin.OpenAPI, node.APIPaste69: paste69.OpenAPI, node.APIJSONBin: jsonbin.OpenAPI,
+		node.APIPasteWizard: pastewizard.OpenAPI,
 	} {
 		rt.Handle(http.MethodGet, "/openapi/"+name+".yaml", func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
 			h := w.Header()

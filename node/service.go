@@ -74,9 +74,10 @@ type Service struct {
 
 	passwords     *passwords
 	guessLanguage func(title string, content []byte) string
-	windows       *windows       // limits of a minute, as this node asks for them
-	counter       *windowCounter // and as it counts them for others
-	silent        *silences      // counters that do not answer
+
+	windows *windows       // limits of a minute, as this node asks for them
+	counter *windowCounter // and as it counts them for others
+	silent  *silences      // counters that do not answer
 
 	mu       sync.Mutex // protects inFlight
 	inFlight map[idemID]struct{}

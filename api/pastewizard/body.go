@@ -15,19 +15,13 @@ import (
 	"ringbin/storage"
 )
 
-// Limits of a body. Its size follows the content's: a form may write each byte
-// of it as three.
+// Limits of a body. That on its size is the node's.
 const (
-	bodyFactor   = 3
-	bodyRoom     = 64 << 10 // for everything but the content
 	bodyStep     = 64 << 10 // read without asking for room
 	parsedCopies = 2        // of a body, beside it, while it is parsed
 	partsMax     = 1000     // of a multipart form
 	discardMax   = 16 << 20 // of a body that is too large, taken all the same
 )
-
-// bodyLimit is how large a body may be.
-func bodyLimit(contentMax int64) int64 { return bodyFactor*contentMax + bodyRoom }
 
 // holdFunc asks for room in memory.
 type holdFunc func(size int64) (release func(), err error)

@@ -39,7 +39,7 @@ func (c *call) body() (fields, error) {
 	c.read = true
 	hold := func(size int64) (func(), error) { return c.service().HoldNote(c.r.Context(), size) }
 	var raw []byte
-	if raw, c.release, c.bodyErr = readBody(c.r, bodyLimit(c.settings.ContentMaxBytes), hold); c.bodyErr == nil {
+	if raw, c.release, c.bodyErr = readBody(c.r, c.service().NoteBodyLimit(), hold); c.bodyErr == nil {
 		c.parsed, c.bodyErr = parseBody(c.r.Header.Get("Content-Type"), raw)
 	}
 	return c.parsed, c.bodyErr

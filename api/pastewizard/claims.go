@@ -53,8 +53,8 @@ func (d *Dialect) ClaimsPaste(r *http.Request) bool {
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions:
-	default:
-		return false
+		here, err := d.s.NoteHere(r.Context(), id)
+		return here && err == nil // else Paste69 finds out itself that it can't be known
 	}
 	return false
 }
