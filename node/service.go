@@ -107,6 +107,7 @@ func newService(n *Node) *Service {
 		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
 		records: semaphore.NewWeighted(recordsHeldMax), blocks: newRequestBlocks(),
 		passwords: newPasswords(), guessLanguage: func(string, []byte) string { return plainLanguage },
+
 		counter: newWindowCounter(), silent: &silences{all: map[storage.NodeID]*silence{}},
 	}
 	s.windows = &windows{ask: s.askCounter, wall: s.now, nodes: n.servingNodes, keys: map[string]*spending{}}
