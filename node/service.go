@@ -74,10 +74,9 @@ type Service struct {
 
 	passwords     *passwords
 	guessLanguage func(title string, content []byte) string
-
-	windows *windows       // limits of a minute, as this node asks for them
-	counter *windowCounter // and as it counts them for others
-	silent  *silences      // counters that do not answer
+	windows       *windows       // limits of a minute, as this node asks for them
+	counter       *windowCounter // and as it counts them for others
+	silent        *silences      // counters that do not answer
 
 	mu       sync.Mutex // protects inFlight
 	inFlight map[idemID]struct{}
@@ -107,7 +106,6 @@ func newService(n *Node) *Service {
 		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
 		records: semaphore.NewWeighted(recordsHeldMax), blocks: newRequestBlocks(),
 		passwords: newPasswords(), guessLanguage: func(string, []byte) string { return plainLanguage },
-
 		counter: newWindowCounter(), silent: &silences{all: map[storage.NodeID]*silence{}},
 	}
 	s.windows = &windows{ask: s.askCounter, wall: s.now, nodes: n.servingNodes, keys: map[string]*spending{}}
