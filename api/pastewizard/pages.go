@@ -183,6 +183,9 @@ func newPages(code *highlight.Highlighter) (*pages, error) {
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(path.Base(file), ".html")
+		if name == "layout" {
+			continue
+		}
 		sheet, err := layout.Clone()
 		if err == nil {
 			sheet, err = sheet.ParseFS(pageFiles, file)
