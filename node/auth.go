@@ -24,8 +24,9 @@ type Caller struct {
 	rights binRights
 
 	// Of tokens of PasteWizard and of login sessions.
-	Token  int64 // the token's number; 0: none
-	scopes tokenScopes
+	Token   int64 // the token's number; 0: none
+	scopes  tokenScopes
+	session bool
 }
 
 func (c Caller) actor() meta.Actor { return meta.Actor{Account: c.Account, Key: c.Key} }
@@ -90,28 +91,33 @@ func (s *Service) Authenticate(ctx context.Context, api, secret string) (Caller,
 	if !found || key.API != api {
 		return Caller{}, unauthenticated(op, "auth_invalid")
 	}
-	if err := s.usable(op, key); err != nil {
+	if _, err := s.usable(op, key); err != nil {
 		return Caller{}, err
 	}
 	s.counts.use(key.ID, s.now())
-	return Caller{Account: key.Account, Key: key.ID, rate: key.RatePerMinute}, nil
+	c := Caller{Account: key.Account, Key: key.ID, rate: key.RatePerMinute}
+	if api == APIPasteWizard {
+		c.Token, c.scopes = key.Number, tokenScopesOf(key.Scopes)
+	}
+	return c, nil
 }
 
-func (s *Service) usable(op string, key Key) error {
+// usable returns the account of a key that counts.
+func (s *Service) usable(op string, key Key) (Account, error) {
 	switch {
 	case key.Revoked != 0:
-		return unauthenticated(op, "auth_revoked")
+		return Account{}, unauthenticated(op, "auth_revoked")
 	case key.Expires != 0 && key.Expires <= s.now():
-		return unauthenticated(op, "auth_expired")
+		return Account{}, unauthenticated(op, "auth_expired")
 	}
 	account, found, err := s.n.fsm.Account(key.Account)
 	if err != nil {
-		return err
+		return Account{}, err
 	}
 	if !found || account.Disabled {
-		return unauthenticated(op, "account_disabled")
+		return Account{}, unauthenticated(op, "account_disabled")
 	}
-	return nil
+	return account, nil
 }
 
 // fresh waits with judging keys until this node has caught up within MaxStale:

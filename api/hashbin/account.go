@@ -71,7 +71,8 @@ type newKeyJSON struct {
 	Key     string  `json:"key"`
 	Name    string  `json:"name"`
 	Created string  `json:"created"`
-	Expires *string `json:"expires"` // null, never, in other APIs only
+	Expires *string `json:"expires"`            // null, never, in other APIs only
+	TokenID int64   `json:"token_id,omitempty"` // of tokens of PasteWizard
 }
 
 func (d *dialect) createKey(w http.ResponseWriter, r *http.Request, _ httprouter.Params, c node.Caller) error {
@@ -91,7 +92,7 @@ func (d *dialect) makeKey(w http.ResponseWriter, r *http.Request, c node.Caller,
 	switch {
 	case name != nil:
 		k.Name = *name
-	case k.API != node.APIJSONBin: // there an account has one such key
+	case k.API != node.APIJSONBin && k.API != node.APIPasteWizard: // they have a name for one without
 		return storage.Invalid("hashbin.makeKey", "invalid_parameter", "name", "required: 1 to 100 characters")
 	}
 	if days != nil {
@@ -102,7 +103,7 @@ func (d *dialect) makeKey(w http.ResponseWriter, r *http.Request, c node.Caller,
 	if err != nil {
 		return err
 	}
-	made := newKeyJSON{ID: key.ID, Key: secret, Name: key.Name, Created: stamp(key.Created)}
+	made := newKeyJSON{ID: key.ID, Key: secret, Name: key.Name, Created: stamp(key.Created), TokenID: key.Number}
 	if key.Expires != 0 {
 		expires := stamp(key.Expires)
 		made.Expires = &expires
