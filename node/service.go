@@ -46,7 +46,8 @@ type (
 	Collection      = meta.Collection
 	SchemaDoc       = meta.SchemaDoc
 
-	Note = meta.Note
+	Note    = meta.Note
+	Privacy = meta.Privacy
 )
 
 //revive:enable:exported

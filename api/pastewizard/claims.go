@@ -16,19 +16,13 @@ func IsAPI(path string) bool { return path+"/" == apiPrefix || strings.HasPrefix
 // PageRoutes are the pages' own paths: no id of Paste69's may hide behind them.
 // /p/:id is not among them, since it belongs to both.
 func PageRoutes() []web.Route {
-	const get, post = http.MethodGet, http.MethodPost
-	return []web.Route{
-		{Method: get, Pattern: "/s/:code"},
-		{Method: get, Pattern: "/login"},
-		{Method: post, Pattern: "/login"},
-		{Method: post, Pattern: "/logout"},
-		{Method: get, Pattern: "/api_keys.php"},
-		{Method: post, Pattern: "/api_keys.php"},
-		{Method: get, Pattern: "/admin/api_tokens"},
-		{Method: post, Pattern: "/admin/api_tokens"},
-		{Method: get, Pattern: "/admin/api_logs"},
-		{Method: get, Pattern: "/assets/wizard.css"},
+	var all []web.Route
+	for _, rt := range pageRoutes() {
+		if rt.pattern != notePattern {
+			all = append(all, web.Route{Method: rt.method, Pattern: rt.pattern})
+		}
 	}
+	return all
 }
 
 // IsPage is whether a path is a page of PasteWizard's and nobody else's.
@@ -37,7 +31,7 @@ func IsPage(path string) bool {
 		return code != "" && !strings.Contains(code, "/")
 	}
 	switch path {
-	case "/login", "/logout", "/api_keys.php", "/admin/api_tokens", "/admin/api_logs", "/assets/wizard.css":
+	case loginPath, logoutPath, keysPath, tokensPath, logsPath, stylePath:
 		return true
 	}
 	return false

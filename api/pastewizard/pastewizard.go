@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"ringbin/api/highlight"
 	"ringbin/api/web"
 	"ringbin/node"
 	"ringbin/storage"
@@ -18,14 +19,23 @@ var OpenAPI []byte
 
 // Dialect answers PasteWizard's requests on one node.
 type Dialect struct {
-	s *node.Service
+	s          *node.Service
+	pageRouter *web.Router
+	pages      *pages
+	shown      *highlight.Room // for contents that are shown
 }
 
 // New returns PasteWizard, which answers for all paths under /api/v1, and for
 // its pages.
 func New(s *node.Service) *Dialect {
 	s.SetLanguageGuess(guessLanguage)
-	return &Dialect{s: s}
+	pages, err := newPages(highlight.New(highlight.TimeMax))
+	if err != nil {
+		panic(err) // the templates are part of the program
+	}
+	d := &Dialect{s: s, pages: pages, shown: highlight.NewRoom()}
+	d.pageRouter = d.newPageRouter()
+	return d
 }
 
 // endpoint is one path of the API.

@@ -1,6 +1,7 @@
 package pastewizard
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -34,12 +35,12 @@ type pageRoute struct {
 func pageRoutes() []pageRoute {
 	const get, post = http.MethodGet, http.MethodPost
 	return []pageRoute{
-		{get, "/p/:hash", anybody, (*visit).showNote},
-		{post, "/p/:hash", anybody, (*visit).openNote},
+		{get, notePattern, anybody, (*visit).showNote},
+		{post, notePattern, anybody, (*visit).openNote},
 		{get, "/s/:code", nobody, (*visit).followCode},
 		{get, loginPath, nobody, (*visit).showLogin},
 		{post, loginPath, nobody, (*visit).login},
-		{post, "/logout", nobody, (*visit).logout},
+		{post, logoutPath, nobody, (*visit).logout},
 		{get, keysPath, member, (*visit).showKeys},
 		{post, keysPath, member, (*visit).changeKeys},
 		{get, tokensPath, admin, (*visit).showTokens},
@@ -49,9 +50,13 @@ func pageRoutes() []pageRoute {
 	}
 }
 
-// Paths of the pages that lead to each other.
+// notePattern is the one path that the pages share with Paste69.
+const notePattern = "/p/:hash"
+
+// Paths of the other pages.
 const (
 	loginPath  = "/login"
+	logoutPath = "/logout"
 	keysPath   = "/api_keys.php"
 	tokensPath = "/admin/api_tokens"
 	logsPath   = "/admin/api_logs"
@@ -94,7 +99,8 @@ func (d *Dialect) WritePageError(w http.ResponseWriter, r *http.Request, err err
 	case http.StatusUnauthorized:
 		status = http.StatusForbidden // a page asks by its form for who one is, not by a header
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", strconv.FormatInt(waitOf(err), 10))
+		e, _ := errors.AsType[*storage.Error](err)
+		w.Header().Set("Retry-After", strconv.FormatInt(waitOf(e), 10))
 	}
 	page := problemPage{Status: status, Message: sentence, RequestID: w.Header().Get("X-Request-Id")}
 	f := frame{Name: "problem", Title: sentence, Prefix: d.siteOf(r).prefix, Body: page}

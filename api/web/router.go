@@ -63,14 +63,16 @@ func NewRouter(dialect string, render ErrorFunc, options OptionsFunc) *Router {
 	return rt
 }
 
-// Handle adds a route. A pattern is httprouter's. A parameter called key or
-// token keeps the path out of logs.
+// secretParams are names of parameters that keep a path out of logs.
+var secretParams = []string{"key", "token", "hash", "code"}
+
+// Handle adds a route. A pattern is httprouter's.
 func (rt *Router) Handle(method, pattern string, h Handler) {
 	if i, found := slices.BinarySearch(rt.methods, method); !found {
 		rt.methods = slices.Insert(rt.methods, i, method)
 	}
 	rt.routes = append(rt.routes, Route{method, pattern})
-	secret := strings.Contains(pattern, "/:key") || strings.Contains(pattern, "/:token")
+	secret := slices.ContainsFunc(secretParams, func(name string) bool { return strings.Contains(pattern, "/:"+name) })
 	rt.tiers[tier(pattern)].Handle(method, pattern, func(w http.ResponseWriter, r *http.Request, p httprouter.Params) {
 		rec := RecordOf(r)
 		rec.Route = pattern
