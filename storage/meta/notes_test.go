@@ -16,20 +16,12 @@ func noteWorld(t *testing.T) *world {
 	return w
 }
 
-// proofOf are good receipts for content that needs some.
-func (w *world) proofOf(cid storage.CID) []storage.Receipt {
-	if cid.Inline() {
-		return nil
-	}
-	return w.receipts(cid, "n1", "n2", "n3")
-}
-
 // note is the command of a note that all owners have, for an hour.
 func (w *world) note(hash, account string, cid storage.CID) CreateNote {
 	now := w.now / 1000 * 1000
 	return CreateNote{
 		Hash: hash, Code: "c-" + hash, Account: account, Title: "title of " + hash, Language: "go", CID: cid, Created: now,
-		Expires: now + 60*minute, Receipts: w.proofOf(cid),
+		Expires: now + 60*minute, Receipts: w.proof(cid),
 	}
 }
 
@@ -241,7 +233,9 @@ func TestEditNote(t *testing.T) {
 		{"title", EditNote{Title: new("")}, func(n *Note) { n.Title = "" }},
 		{"all but content", EditNote{
 			Title: new("t"), Language: new("c"), Privacy: new(PrivacyPrivate), Password: new("p1"),
-		}, func(n *Note) { n.Title, n.Language, n.Privacy, n.Password, n.PasswordRevision = "t", "c", PrivacyPrivate, "p1", 1 }},
+		}, func(n *Note) {
+			n.Title, n.Language, n.Privacy, n.Password, n.PasswordRevision = "t", "c", PrivacyPrivate, "p1", 1
+		}},
 		{"another password", EditNote{Password: new("p2")}, func(n *Note) { n.Password, n.PasswordRevision = "p2", 2 }},
 		{"no password", EditNote{Password: new("")}, func(n *Note) { n.Password, n.PasswordRevision = "", 3 }},
 		{"no password again", EditNote{Password: new("")}, func(*Note) {}},
@@ -427,7 +421,9 @@ func TestNoteViews(t *testing.T) {
 	cid := sized(1000, 1)
 	w.must(w.note("n1", "ann", cid))
 	w.must(w.paste("p1", "ann", cid))
-	view := func(id string, n int64) AddCounts { return AddCounts{Notes: []ViewCount{{ID: id, N: n}, {ID: "nothing", N: 1}}} }
+	view := func(id string, n int64) AddCounts {
+		return AddCounts{Notes: []ViewCount{{ID: id, N: n}, {ID: "nothing", N: 1}}}
+	}
 	w.must(view("n1", 3))
 	w.must(view("n1", 1<<32))
 	w.must(EditNote{Hash: "n1", Account: "ann", Title: new("x")})
