@@ -286,32 +286,35 @@ func (s *Service) ReadNote(ctx context.Context, r NoteReader, hash string) (*Not
 }
 
 // viewNote gives out the content of a note that the reader may have.
-func (s *Service) viewNote(ctx context.Context, op string, c Caller, n Note) (v *NoteView, err error) {
-	v = &NoteView{Note: n}
-	if v.release, err = s.HoldNote(ctx, n.CID.Size()); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			v.release()
-		}
-	}()
-	// All of it is here and right before anything is burned or counted.
-	if v.Content, err = s.noteContent(ctx, op, n); err != nil {
-		return nil, err
-	}
-	if n.Burn {
-		v.Views, err = s.burn(ctx, c, n)
-	} else {
-		v.Views, err = s.counts.viewNote(n.Hash)
-	}
+func (s *Service) viewNote(ctx context.Context, op string, c Caller, n Note) (*NoteView, error) {
+	release, err := s.HoldNote(ctx, n.CID.Size())
 	if err != nil {
+		return nil, err
+	}
+	v := &NoteView{Note: n, release: release}
+	if err := s.fillView(ctx, op, c, v); err != nil {
+		release()
 		return nil, err
 	}
 	if number, name, found := s.DisplayOf(n.Account); found {
 		v.Owner = &NoteOwner{Number: number, Name: name}
 	}
 	return v, nil
+}
+
+// fillView adds the content and the views. All of the content is here, and
+// right, before anything is burned or counted.
+func (s *Service) fillView(ctx context.Context, op string, c Caller, v *NoteView) error {
+	var err error
+	if v.Content, err = s.noteContent(ctx, op, v.Note); err != nil {
+		return err
+	}
+	if v.Note.Burn {
+		v.Views, err = s.burn(ctx, c, v.Note)
+	} else {
+		v.Views, err = s.counts.viewNote(v.Note.Hash)
+	}
+	return err
 }
 
 // noteContent returns the content of a note, checked. What is below an error

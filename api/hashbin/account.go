@@ -71,8 +71,7 @@ type newKeyJSON struct {
 	Key     string  `json:"key"`
 	Name    string  `json:"name"`
 	Created string  `json:"created"`
-	Expires *string `json:"expires"`            // null, never, in other APIs only
-	TokenID int64   `json:"token_id,omitempty"` // of tokens of PasteWizard
+	Expires *string `json:"expires"` // null, never, in other APIs only
 }
 
 func (d *dialect) createKey(w http.ResponseWriter, r *http.Request, _ httprouter.Params, c node.Caller) error {
@@ -103,7 +102,7 @@ func (d *dialect) makeKey(w http.ResponseWriter, r *http.Request, c node.Caller,
 	if err != nil {
 		return err
 	}
-	made := newKeyJSON{ID: key.ID, Key: secret, Name: key.Name, Created: stamp(key.Created), TokenID: key.Number}
+	made := newKeyJSON{ID: key.ID, Key: secret, Name: key.Name, Created: stamp(key.Created)}
 	if key.Expires != 0 {
 		expires := stamp(key.Expires)
 		made.Expires = &expires
