@@ -179,6 +179,13 @@ func (b backend) Gone(ctx context.Context) (bool, error) {
 	return b.n.fsm.Removed(id)
 }
 
+func (b backend) RequestLogs(ctx context.Context, query []byte) ([]byte, error) {
+	if err := b.n.knownPeer(ctx); err != nil {
+		return nil, err
+	}
+	return b.n.answerLogs(ctx, query)
+}
+
 // Window counts requests for another node.
 func (b backend) Window(ctx context.Context, q peer.WindowRequest) (peer.WindowReply, error) {
 	if err := b.n.knownPeer(ctx); err != nil {
@@ -247,6 +254,7 @@ func (n *Node) status() peer.Status {
 	if raft, ok := n.raft(); ok {
 		st.LogEntries = raft.LogEntries()
 	}
+	st.LogFailing = n.service.requests.failing()
 	check := n.fsm.Checkpoint()
 	st.CheckIndex, st.CheckHash = check.Index, check.Hash
 	left, pulled := n.replicas.MoveLeft(), n.replicas.Pulled()

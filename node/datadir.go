@@ -25,6 +25,7 @@ const (
 	raftDir      = "raft"
 	metaDir      = "meta"
 	blobsDir     = "blobs"
+	logsDir      = "logs"
 	spoolDir     = "spool"
 
 	dataFormat = 1

@@ -91,6 +91,10 @@ var advice = map[string]Advice{
 		"A node's database of blobs has rotten files and is being replaced while the node serves: good copies are taken over, the others are fetched from other nodes.",
 		"Wait. A lasting \"lost\" or \"copies_missing\" holds it up. Check the disk (smartctl, the kernel's log) and the memory: it will happen again.",
 	},
+	reasonRequestLog: {
+		"A node's log of API requests could not be written, or a former one had rotten files and was moved aside. Requests are served as ever, but not all of them are logged.",
+		"See its log for \"log of requests\", and its disk's space and health. A directory logs.bad-N in its data directory is the one that was moved aside: remove it once you have seen it.",
+	},
 	reasonScrub: {
 		"A node has not read all its copies again in the time that it has for that, so that rot in them may not be known yet.",
 		"See whether its disk is slow or full of other work, or whether it was down for long. With more content than the disk can read in that time: raise --scrub-every.",

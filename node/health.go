@@ -57,6 +57,7 @@ const (
 	reasonLost        = "lost"          // no good copy of a blob anywhere
 	reasonRebuild     = "store_rebuild" // a rotten database of blobs is being replaced
 	reasonScrub       = "scrub_late"
+	reasonRequestLog  = "api_log_failing" // logs of requests that are not whole
 )
 
 // logEntriesMax is how long a Raft log may get: several times what snapshots
@@ -183,13 +184,16 @@ func (h *healthWatch) conclude(statuses map[storage.NodeID]peer.Status, members 
 // margins are those that nodes tell of themselves, and how many should vote.
 func (h *healthWatch) margins(statuses map[storage.NodeID]peer.Status, members int) []Reason {
 	var reasons []Reason
-	var ballastOut, slow, long int64
+	var ballastOut, slow, long, logs int64
 	for _, st := range statuses {
 		if st.BallastOut {
 			ballastOut++
 		}
 		if st.LogEntries > logEntriesMax {
 			long++
+		}
+		if st.LogFailing {
+			logs++
 		}
 		slow += st.DiskSlow
 	}
@@ -204,6 +208,7 @@ func (h *healthWatch) margins(statuses map[storage.NodeID]peer.Status, members i
 		{Code: reasonBallast, Count: ballastOut, Text: "nodes whose disk was full: they take no content until there is room"},
 		{Code: reasonDiskSlow, Count: slow, Text: "operations of disks took seconds, in the last minute"},
 		{Code: reasonLogLong, Count: long, Text: "nodes whose Raft log is not shortened by snapshots"},
+		{Code: reasonRequestLog, Count: logs, Text: "nodes whose log of API requests is not whole"},
 	} {
 		if r.Count > 0 {
 			reasons = append(reasons, r)

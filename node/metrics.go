@@ -34,6 +34,7 @@ func (n *Node) registerMetrics() {
 	n.ringMetrics(gauge)
 	n.ledgerMetrics(gauge)
 	n.service.counts.metrics()
+	n.service.requests.metrics(n.counter)
 }
 
 type gaugeFunc func(name, help string, read func() float64)

@@ -27,6 +27,7 @@ import (
 	"ringbin/cluster"
 	"ringbin/cluster/peer"
 	"ringbin/storage"
+	"ringbin/storage/apilog"
 	"ringbin/storage/meta"
 	"ringbin/storage/replica"
 )
@@ -189,6 +190,7 @@ func (n *Node) openDisks() error {
 	if err != nil {
 		return err
 	}
+	n.service.requests = openRequestLog(fs, n.dir.join(logsDir), n.self(), apilog.Options{Logger: n.logger, OnDiskSlow: n.slow.add}, n.wallTime)
 	return n.clearSpool()
 }
 
@@ -283,9 +285,11 @@ func (n *Node) start() {
 		n.wg.Go(func() { n.runCollect(n.ctx) })
 		n.wg.Go(func() { n.service.counts.run(n.ctx) })
 		n.wg.Go(func() { n.service.runWindows(n.ctx) })
+		n.wg.Go(func() { n.service.requests.runRetention(n.ctx, n.oldestRequest) })
 		n.wg.Go(func() { n.runReseal(n.ctx) })
 		n.wg.Go(func() { n.runAudits(n.ctx) })
 	})
+	n.wg.Go(func() { n.service.requests.run(n.ctx) })
 	n.wg.Go(func() { n.health.run(n.ctx) })
 	n.wg.Go(func() { n.ballast.run(n.ctx, n.store) })
 }
@@ -450,6 +454,9 @@ func (n *Node) close(ctx context.Context) error {
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
+	}
+	if n.service.requests != nil {
+		n.service.requests.close()
 	}
 	errs = append(errs, n.listeners.close())
 	// 9. The lock: from here on another process may have the directory.

@@ -79,6 +79,8 @@ type Service struct {
 	counter       *windowCounter // and as it counts them for others
 	silent        *silences      // counters that do not answer
 
+	requests *requestLog // nil before the disks are open
+
 	mu       sync.Mutex // protects inFlight
 	inFlight map[idemID]struct{}
 }

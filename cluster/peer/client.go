@@ -173,6 +173,11 @@ func (c *Client) Window(ctx context.Context, to storage.NodeID, q WindowRequest)
 	return exchange[WindowReply](ctx, c.byID, string(to), pathWindow, windowTimeout, q)
 }
 
+// RequestLogs looks into the log of requests of another node.
+func (c *Client) RequestLogs(ctx context.Context, to storage.NodeID, query []byte) ([]byte, error) {
+	return exchange[[]byte](ctx, c.byID, string(to), pathLogs, controlTimeout, query)
+}
+
 // HelloAddr asks who is at an address.
 func (c *Client) HelloAddr(ctx context.Context, addr string, body []byte) ([]byte, error) {
 	return exchange[[]byte](ctx, c.byAddr, addr, pathHello, controlTimeout, body)

@@ -99,6 +99,10 @@ func (s *stub) Status(context.Context) (Status, error) {
 	return Status{ID: "server", Name: "one", Clock: -5, Applied: 1<<64 - 1, StateHash: [32]byte{1, 31: 2}, CheckIndex: 4096}, s.err
 }
 
+func (s *stub) RequestLogs(_ context.Context, query []byte) ([]byte, error) {
+	return append([]byte("logs of "), query...), s.err
+}
+
 func (s *stub) Gone(ctx context.Context) (bool, error) {
 	id, _ := Caller(ctx)
 	return id == "client", s.err
@@ -211,6 +215,7 @@ func TestControlCalls(t *testing.T) {
 	must0(t, ReadIndexReply{Index: 5, Term: 6})(r.ReadIndex(ctx, "server"))
 	must0(t, uint64(77))(r.Term(ctx, "server"))
 	must0(t, Status{ID: "server", Name: "one", Clock: -5, Applied: 1<<64 - 1, StateHash: [32]byte{1, 31: 2}, CheckIndex: 4096})(r.Status(ctx, "server"))
+	must0(t, []byte("logs of all"))(r.RequestLogs(ctx, "server", []byte("all")))
 	must0(t, []byte("hello you"))(r.HelloAddr(ctx, r.addr, []byte("you")))
 	must0(t, joined)(r.JoinAddr(ctx, r.addr, join))
 	must0(t, joined)(r.Join(ctx, "server", join))

@@ -49,6 +49,7 @@ const (
 	pathRemove    = "/remove"
 	pathStatus    = "/status"
 	pathGone      = "/gone"
+	pathLogs      = "/apilog"
 	pathWindow    = "/window"
 )
 
@@ -70,6 +71,9 @@ type Backend interface {
 	Status(ctx context.Context) (Status, error)
 	// Gone tells the caller whether it was a member and was taken out, for ever.
 	Gone(ctx context.Context) (bool, error)
+	// RequestLogs looks into the node's log of requests. What is asked and
+	// answered is for others to read.
+	RequestLogs(ctx context.Context, query []byte) ([]byte, error)
 	// Window counts requests against a limit of a minute, as far as it is not used up.
 	Window(ctx context.Context, q WindowRequest) (WindowReply, error)
 }
@@ -169,6 +173,7 @@ type Status struct {
 	BallastOut bool   `cbor:"57,keyasint,omitempty"` // its disk was full, and has no room yet for the ballast
 	DiskSlow   int64  `cbor:"58,keyasint,omitempty"` // slow operations of its disk in the last minute
 	LogEntries uint64 `cbor:"59,keyasint,omitempty"` // entries in its Raft log
+	LogFailing bool   `cbor:"60,keyasint,omitempty"` // its log of requests is not whole
 
 	Removed bool `cbor:"56,keyasint,omitempty"` // it knows that whoever asks was removed
 

@@ -46,10 +46,10 @@ func (q Query) wants(e Entry) bool {
 // bounds are the keys to look at.
 func (q Query) bounds() (first, end []byte) {
 	first, end = []byte{tagEntry}, []byte{tagEntry + 1}
-	if q.From > 0 {
+	if q.From != 0 {
 		first = key(Entry{ID: edge(q.From)})
 	}
-	if q.To > 0 {
+	if q.To != 0 {
 		end = key(Entry{ID: edge(q.To)})
 	}
 	if before := key(Entry{ID: q.Before}); !q.Before.IsZero() && string(before) < string(end) {
