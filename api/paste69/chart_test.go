@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/net/html"
 	"pgregory.net/rapid"
+
+	"ringbin/testcluster/browser"
 )
 
 // A scale begins at zero, ends at or above the most, and has few round steps.
@@ -74,10 +76,10 @@ func TestChartsSayWhatTheyShow(t *testing.T) {
 			t.Fatal(err)
 		}
 		paths := 0
-		for _, n := range elements(document) {
+		for _, n := range browser.Elements(document) {
 			if n.Data == "path" {
 				paths++
-				if d := attr(n, "d"); strings.Contains(d, "NaN") || strings.Contains(d, "Inf") {
+				if d := browser.Attr(n, "d"); strings.Contains(d, "NaN") || strings.Contains(d, "Inf") {
 					t.Errorf("%s: %s", name, d)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/html"
 
 	"ringbin/api/highlight"
+	"ringbin/testcluster/browser"
 )
 
 func TestMarkdown(t *testing.T) {
@@ -118,19 +119,19 @@ func FuzzMarkdown(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, fault := range faults(document, "https://paste.example") {
+		for _, fault := range browser.Faults(document, "https://paste.example") {
 			if !strings.Contains(fault, "is there twice") { // a document may repeat its own ids
 				t.Error(fault)
 			}
 		}
-		for _, n := range elements(document) {
+		for _, n := range browser.Elements(document) {
 			if !allowed[n.Data] {
 				t.Errorf("<%s>", n.Data)
 			}
-			if id := attr(n, "id"); id != "" && !strings.HasPrefix(id, headingPrefix) {
+			if id := browser.Attr(n, "id"); id != "" && !strings.HasPrefix(id, headingPrefix) {
 				t.Errorf("id %q", id)
 			}
-			if n.Data == "a" && !strings.Contains(attr(n, "rel"), "nofollow") {
+			if n.Data == "a" && !strings.Contains(browser.Attr(n, "rel"), "nofollow") {
 				t.Errorf("a link without nofollow: %v", n.Attr)
 			}
 		}

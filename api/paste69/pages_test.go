@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"ringbin/api/highlight"
+	"ringbin/testcluster/browser"
 )
 
 // evil is put wherever a page shows what users wrote.
@@ -164,76 +164,6 @@ func get(tb testing.TB, p *pages, page samplePage, base string) *httptest.Respon
 	return w
 }
 
-func elements(n *html.Node) []*html.Node {
-	var all []*html.Node
-	for d := range n.Descendants() {
-		if d.Type == html.ElementNode {
-			all = append(all, d)
-		}
-	}
-	return all
-}
-
-func attr(n *html.Node, key string) string {
-	for _, a := range n.Attr {
-		if a.Key == key {
-			return a.Val
-		}
-	}
-	return ""
-}
-
-// faults lists what no page may have: scripts and styles in the page, handlers,
-// things loaded from elsewhere, links that run, ids that are there twice.
-func faults(document *html.Node, base string) []string {
-	var found []string
-	ids := map[string]bool{}
-	fault := func(form string, a ...any) { found = append(found, fmt.Sprintf(form, a...)) }
-	for _, n := range elements(document) {
-		switch n.Data {
-		case "style", "iframe", "object", "embed", "base":
-			fault("<%s>", n.Data)
-		case "script":
-			if n.FirstChild != nil || attr(n, "src") == "" {
-				fault("inline script")
-			}
-		case "meta":
-			if attr(n, "http-equiv") != "" {
-				fault("http-equiv")
-			}
-		}
-		for _, a := range n.Attr {
-			local := strings.HasPrefix(a.Val, base+"/") || strings.HasPrefix(a.Val, "/") && !strings.HasPrefix(a.Val, "//")
-			scheme, _, isAbsolute := strings.Cut(strings.ToLower(a.Val), ":")
-			switch {
-			case strings.HasPrefix(a.Key, "on"), a.Key == "style", a.Key == "srcset", a.Key == "formaction":
-				fault("%s on <%s>", a.Key, n.Data)
-			case a.Key == "src", a.Key == "action", a.Key == "href" && n.Data == "link":
-				if !local {
-					fault("<%s> loads %s", n.Data, a.Val)
-				}
-			case a.Key == "href" && isAbsolute && slices.Contains([]string{"javascript", "data", "vbscript"}, strings.TrimSpace(scheme)):
-				fault("link to %s", a.Val)
-			case a.Key == "id":
-				if ids[a.Val] {
-					fault("id %q is there twice", a.Val)
-				}
-				ids[a.Val] = true
-			}
-		}
-	}
-	for _, n := range elements(document) { // what labels refer to is there
-		for _, key := range []string{"for", "aria-labelledby"} {
-			for ref := range strings.FieldsSeq(attr(n, key)) {
-				if !ids[ref] {
-					fault("%s=%q refers to nothing", key, ref)
-				}
-			}
-		}
-	}
-	return found
-}
-
 func TestPagesAreSound(t *testing.T) {
 	t.Parallel()
 	p := openPages(t)
@@ -247,15 +177,15 @@ func TestPagesAreSound(t *testing.T) {
 			prefix := strings.TrimPrefix(base, "https://paste.example")
 			prefix = strings.TrimPrefix(prefix, "https://example.org")
 			if prefix != "" {
-				for _, n := range elements(document) {
+				for _, n := range browser.Elements(document) {
 					for _, key := range []string{"href", "src", "action"} {
-						if v := attr(n, key); strings.HasPrefix(v, "/") && !strings.HasPrefix(v, prefix+"/") {
+						if v := browser.Attr(n, key); strings.HasPrefix(v, "/") && !strings.HasPrefix(v, prefix+"/") {
 							t.Errorf("%s: <%s %s=%q> leaves the prefix", page.path, n.Data, key, v)
 						}
 					}
 				}
 			}
-			for _, fault := range faults(document, base) {
+			for _, fault := range browser.Faults(document, base) {
 				t.Errorf("%s: %s", page.path, fault)
 			}
 			h := w.Header()
@@ -263,19 +193,6 @@ func TestPagesAreSound(t *testing.T) {
 				t.Errorf("%s: headers %v", page.path, h)
 			}
 		}
-	}
-}
-
-// The check can fail.
-func TestFaultsAreFound(t *testing.T) {
-	t.Parallel()
-	document, err := html.Parse(strings.NewReader(`<p id=a style="x" onclick="y"><script>1</script><img src="https://other.example/x" id=a>` +
-		`<a href=" javascript:x">x</a><label for=b></label><img src="//other.example/x"><style></style>`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := faults(document, "https://paste.example"); len(got) != 9 {
-		t.Errorf("%d faults: %q", len(got), got)
 	}
 }
 
@@ -308,13 +225,13 @@ func TestContentIsShownWhole(t *testing.T) {
 			}
 			var shown strings.Builder
 			rows := 0
-			for _, n := range elements(document) {
-				if attr(n, "class") == "tx" {
+			for _, n := range browser.Elements(document) {
+				if browser.Attr(n, "class") == "tx" {
 					rows++
-					if attr(n.Parent, "id") != fmt.Sprintf("L%d", rows) {
-						t.Errorf("%s: row %d has the id %q", name, rows, attr(n.Parent, "id"))
+					if browser.Attr(n.Parent, "id") != fmt.Sprintf("L%d", rows) {
+						t.Errorf("%s: row %d has the id %q", name, rows, browser.Attr(n.Parent, "id"))
 					}
-					shown.WriteString(innerText(n))
+					shown.WriteString(browser.InnerText(n))
 				}
 			}
 			if shown.String() != text {
@@ -325,16 +242,6 @@ func TestContentIsShownWhole(t *testing.T) {
 			}
 		}
 	}
-}
-
-func innerText(n *html.Node) string {
-	var b strings.Builder
-	for d := range n.Descendants() {
-		if d.Type == html.TextNode {
-			b.WriteString(d.Data)
-		}
-	}
-	return b.String()
 }
 
 func TestAssets(t *testing.T) {

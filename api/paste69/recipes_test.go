@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"ringbin/testcluster/browser"
 )
 
 // What the docs show is what is served, for any base.
@@ -29,9 +31,9 @@ func TestDocsShowTheRecipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := map[string]string{}
-	for _, n := range elements(document) {
-		if n.Data == "code" && attr(n, "id") != "" {
-			shown[attr(n, "id")] = innerText(n)
+	for _, n := range browser.Elements(document) {
+		if n.Data == "code" && browser.Attr(n, "id") != "" {
+			shown[browser.Attr(n, "id")] = browser.InnerText(n)
 		}
 	}
 	for _, name := range []string{"ringbin.sxcu", "ringbin-links.sxcu", "flameshot.sh"} {

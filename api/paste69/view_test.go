@@ -7,6 +7,7 @@ import (
 	"golang.org/x/net/html"
 
 	"ringbin/api/highlight"
+	"ringbin/testcluster/browser"
 )
 
 func TestViewKinds(t *testing.T) {
@@ -65,16 +66,16 @@ func FuzzView(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, fault := range faults(nodes, "https://paste.example") {
+		for _, fault := range browser.Faults(nodes, "https://paste.example") {
 			t.Error(fault)
 		}
 		var shown strings.Builder
-		for _, n := range elements(nodes) {
+		for _, n := range browser.Elements(nodes) {
 			if n.Data != "html" && n.Data != "head" && n.Data != "body" && n.Data != "pre" && n.Data != "code" && n.Data != "span" && n.Data != "a" {
 				t.Fatalf("<%s> in the code", n.Data)
 			}
-			if attr(n, "class") == "tx" {
-				shown.WriteString(innerText(n))
+			if browser.Attr(n, "class") == "tx" {
+				shown.WriteString(browser.InnerText(n))
 			}
 		}
 		if want := highlight.Text([]byte(text)); v.Numbered && shown.String() != want {

@@ -1,4 +1,5 @@
-// Package browser starts a real headless Chromium for tests of pages.
+// Package browser is for tests of pages: it starts a real headless Chromium,
+// looks at pages with it, and judges what they are made of.
 package browser
 
 import (
