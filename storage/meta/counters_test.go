@@ -40,7 +40,9 @@ func TestCounter(t *testing.T) {
 	counts("it leaves", "n3", true)
 	w.must(DrainNode{ID: "n2"})
 	counts("it stays", "n2", true)
-	w.apply(w.encoded(&Header{}, DrainNode{ID: "n2", Drain: true}), w.encoded(&Header{}, DrainNode{ID: "n2"}))
+	if err := w.f.Apply(w.append(w.encoded(&Header{}, DrainNode{ID: "n2", Drain: true}), w.encoded(&Header{}, DrainNode{ID: "n2"}))); err != nil {
+		t.Fatal(err)
+	}
 	counts("it leaves and stays at once", "n2", true)
 	w.must(RemoveNode{ID: "n2"})
 	counts("it is removed", "n3", true)
