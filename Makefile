@@ -27,7 +27,7 @@ lint:
 	$(GO) run $(LINT) run ./...
 
 CHAOS_TIME ?= 60s
-CHAOS_TESTS := TestChaos$$|TestStrongReads|TestRetries|TestExpiry|TestGossip|TestBridge|TestLeaderAmong|TestRemovedNodeComes|TestStranger
+CHAOS_TESTS := TestChaos$$|TestStrongReads|TestRetries|TestExpiry|TestGossip|TestBridge|TestBurnRaces|TestLeaderAmong|TestRemovedNodeComes|TestStranger
 
 chaos: ## faults under load for CHAOS_TIME, all checks, and a summary; the seed is printed and may be given
 	@echo "seed $(SEED)"

@@ -40,6 +40,9 @@ type Report struct {
 	Reads        int            `json:"content_reads"`
 	Unknown      int64          `json:"tries_with_unknown_outcome"`
 	Retried      int64          `json:"unknown_outcomes_retried_elsewhere"`
+	Burned       int64          `json:"burned_pastes"`
+	Unread       int64          `json:"burned_for_nobody"`
+	ReadMore     int64          `json:"burned_and_read_more_than_once"`
 	History      Verdict        `json:"history"`
 	Audit        Audit          `json:"audit"`
 	Faults       map[string]int `json:"faults"`
@@ -219,6 +222,7 @@ func (c *Cluster) Finish(w *Workload, o Chaos, rep *Report) {
 	c.WaitConverged()
 	rep.Writes, rep.Reads = w.Acknowledged()
 	rep.Unknown, rep.Retried = w.Unknown.Load(), w.Retried.Load()
+	rep.Burned, rep.Unread, rep.ReadMore = w.Burned.Load(), w.Unread.Load(), w.ReadMore.Load()
 	rep.History = w.History.Check()
 	for _, v := range rep.History.Violations {
 		c.tb.Errorf("I4: no order explains what clients saw of %s", v)
@@ -299,7 +303,7 @@ func (c *Cluster) held(i int) int64 {
 // Print writes a report for people, and as one line of JSON.
 func (rep Report) Print(to io.Writer) {
 	var w bytes.Buffer
-	line := func(name string, v any) { fmt.Fprintf(&w, "  %-44s %v\n", name, v) }
+	line := func(name string, v any) { fmt.Fprintf(&w, "  %-46s %v\n", name, v) }
 	fmt.Fprintf(&w, "chaos: %d nodes, %.0f s, seed %d\n", rep.Nodes, rep.Seconds, rep.Seed)
 	line("operations acknowledged", rep.Writes)
 	line("contents acknowledged, and lost", fmt.Sprintf("%d, %d", rep.Audit.Blobs, rep.Audit.Lost))
@@ -307,6 +311,7 @@ func (rep Report) Print(to io.Writer) {
 	line("ledger entries joined with the journal", rep.Audit.Entries)
 	line("double charges, lost charges", fmt.Sprintf("%d, %d", rep.Audit.DoubleCharges, rep.Audit.LostCharges))
 	line("unknown outcomes, retried elsewhere", fmt.Sprintf("%d, %d", rep.Unknown, rep.Retried))
+	line("pastes burned, got by nobody, by more than one", fmt.Sprintf("%d, %d, %d", rep.Burned, rep.Unread, rep.ReadMore))
 	line("operations in the history, of objects", fmt.Sprintf("%d, %d", rep.History.Operations, rep.History.Objects))
 	line("strong reads checked, violations, undecided", fmt.Sprintf("%d, %d, %d", rep.History.Reads, len(rep.History.Violations), rep.History.Undecided))
 	line("copies on disks, garbage in grace, beyond it", fmt.Sprintf("%d, %d, %d", rep.Audit.Copies, rep.Audit.Garbage, rep.Audit.GarbageLate))
@@ -322,7 +327,7 @@ func (rep Report) Print(to io.Writer) {
 	}
 	fmt.Fprintf(&w, "  %d faults of %d kinds of %d\n", total, len(rep.Faults), len(Faults))
 	for _, name := range slices.Sorted(maps.Keys(rep.Faults)) {
-		fmt.Fprintf(&w, "    %-24s%s %d\n", name, strings.Repeat(" ", 18), rep.Faults[name])
+		fmt.Fprintf(&w, "    %-24s%s %d\n", name, strings.Repeat(" ", 20), rep.Faults[name])
 	}
 	if b, err := json.Marshal(rep); err == nil {
 		fmt.Fprintf(&w, "%s\n", b)

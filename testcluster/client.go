@@ -109,6 +109,32 @@ func (c *Cluster) Account(balanceCents int64) (account, key string) {
 	return a.ID, k.Key
 }
 
+// tokenBody asks the operator's API for a token of PasteWizard.
+func tokenBody(scopes []string, perMinute int64) string {
+	b, err := json.Marshal(map[string]any{"name": "test", "api": "pastewizard", "scopes": scopes, "rate_limit_per_minute": perMinute})
+	if err != nil {
+		panic(err) // strings and numbers can be written always
+	}
+	return string(b)
+}
+
+// Token makes an account with a token of PasteWizard, and returns the token. A
+// limit of 0 is none.
+func (c *Cluster) Token(perMinute int64, scopes ...string) string {
+	c.tb.Helper()
+	return c.token(c.Operator(c.anyRunning()), perMinute, scopes)
+}
+
+func (c *Cluster) token(op *Client, perMinute int64, scopes []string) string {
+	c.tb.Helper()
+	var a struct{ ID string }
+	c.mustJSON(op, http.MethodPost, "/api/admin/accounts", fmt.Sprintf(`{"email":"%s@example.com","name":"Test"}`, randomName()), http.StatusCreated, &a)
+	var k struct{ ID, Key string }
+	c.mustJSON(op, http.MethodPost, "/api/admin/accounts/"+a.ID+"/apikeys", tokenBody(scopes, perMinute), http.StatusOK, &k)
+	c.secrets.add("token "+k.ID, []byte(k.Key))
+	return k.Key
+}
+
 func (c *Cluster) anyRunning() int {
 	c.tb.Helper()
 	for i := range c.nodes {

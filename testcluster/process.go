@@ -323,6 +323,12 @@ func (p *Processes) PasteKey() string {
 	return k.Key
 }
 
+// Token is [Cluster.Token].
+func (p *Processes) Token(perMinute int64, scopes ...string) string {
+	p.c.tb.Helper()
+	return p.c.token(p.Client(0, p.token), perMinute, scopes)
+}
+
 // Acked returns the distinct CIDs that were acknowledged.
 func (p *Processes) Acked() []storage.CID { return p.c.journal.acked(time.Now()) }
 

@@ -58,6 +58,7 @@ var simScenarios = []struct {
 	{"unknown outcome", false, TestUnknownOutcome},
 	{"revoked everywhere", false, TestRevokedEverywhere},
 	{"bin updates", false, TestBinUpdates},
+	{"burn races", true, TestBurnRaces},
 	{"two dead are removed", true, TestTwoDeadAreRemoved},
 	{"chaos", true, TestChaos},
 }

@@ -38,11 +38,13 @@ const (
 	retentionDays   = 30
 	refusalsKept    = 3   // of each client, for the report of a run that is stuck
 	readAckedAtMost = 512 // acknowledged contents that readers choose from
+	burnReaders     = 3   // of each paste that burns
+	burnedKept      = 64  // texts of burned pastes that must not be seen again
 )
 
 // Workload is a number of clients that use a cluster as customers do: they
-// upload, extend, delete, pay in, make and revoke keys, read, and ask another
-// node when they got no answer. What they are told goes into a [History] and
+// upload, extend, delete, pay in, make and revoke keys, read, make pastes and
+// burn them, and ask another node when they got no answer. What they are told goes into a [History] and
 // into the journal.
 type Workload struct {
 	c       *Cluster
@@ -54,10 +56,13 @@ type Workload struct {
 	group    errgroup.Group
 	gate     sync.RWMutex // held shared by each operation; see Pause
 
-	clients atomic.Int64
-	fresh   atomic.Int64 // bytes uploaded
-	Unknown atomic.Int64 // tries whose outcome was not known
-	Retried atomic.Int64 // operations that were tried, unknown, and answered by another node
+	clients  atomic.Int64
+	fresh    atomic.Int64 // bytes uploaded
+	Unknown  atomic.Int64 // tries whose outcome was not known
+	Retried  atomic.Int64 // operations that were tried, unknown, and answered by another node
+	Burned   atomic.Int64 // pastes that were burned by several readers at once
+	Unread   atomic.Int64 // of them, those that nobody got
+	ReadMore atomic.Int64 // and those that more than one got
 
 	mu       sync.Mutex // protects the fields below
 	acks     []time.Duration
@@ -74,6 +79,7 @@ type Workload struct {
 // customer is an account as its owner knows it.
 type customer struct {
 	id, key   string
+	token     string // of PasteWizard; "": none yet
 	registers [][]byte
 
 	mu      sync.Mutex // protects the fields below
@@ -89,7 +95,7 @@ type attempt struct {
 }
 
 // StartWorkload starts so many spenders, half as many registrars, one keeper of
-// keys, and readers.
+// keys, one who burns pastes, and readers.
 func (c *Cluster) StartWorkload(spenders int, seed uint64) *Workload {
 	c.tb.Helper()
 	w := &Workload{
@@ -111,6 +117,7 @@ func (c *Cluster) StartWorkload(spenders int, seed uint64) *Workload {
 		run((*client).register)
 	}
 	run((*client).keepKeys)
+	run((*client).burn)
 	for range 2 {
 		run((*client).look)
 	}
@@ -342,7 +349,7 @@ func (cl *client) newAccount() error {
 		return fmt.Errorf("I8: make an account, asked again under one key: %d %s", a.Status, a.Body)
 	}
 	cl.w.History.Add(Operation{Object: AccountObject(made.ID), Client: cl.id, What: "open", Cents: openingCents, Call: call, Node: i})
-	k, err := cl.makeKey(cl.w.op, "/api/admin/accounts/"+made.ID+"/apikeys")
+	k, err := cl.makeKey(cl.w.op, "/api/admin/accounts/"+made.ID+"/apikeys", `{"name":"test"}`)
 	if err != nil {
 		return err
 	}
@@ -361,10 +368,10 @@ type madeKey struct{ ID, Key string }
 
 // makeKey makes a key. That has no Idempotency-Key: one whose answer is lost is
 // a key that nobody has.
-func (cl *client) makeKey(key, path string) (madeKey, error) {
+func (cl *client) makeKey(key, path, body string) (madeKey, error) {
 	var k madeKey
 	a, _, err := cl.settle(key, func(c *Client) (Answer, error) {
-		return c.Do(http.MethodPost, path, nil, bytes.NewReader([]byte(`{"name":"test"}`)))
+		return c.Do(http.MethodPost, path, nil, strings.NewReader(body))
 	})
 	if err != nil {
 		return k, fmt.Errorf("make a key: %w", err)
@@ -581,7 +588,7 @@ func (cl *client) keepKeys() error {
 	switch k := &cl.key; {
 	case k.ID == "" || k.revoked && k.uses > 2:
 		o := Operation{Client: cl.id, What: "create", Call: cl.w.History.Now()}
-		made, err := cl.makeKey(cl.me.key, "/api/auth/apikeys")
+		made, err := cl.makeKey(cl.me.key, "/api/auth/apikeys", `{"name":"test"}`)
 		if err != nil {
 			return cl.newAccount() // the keys that nobody has fill the account
 		}
@@ -620,6 +627,45 @@ func (cl *client) use() error {
 	o.Refused, o.Node = a.Status == http.StatusUnauthorized, i
 	cl.w.History.Add(o)
 	return nil
+}
+
+// burn is a turn of a client that makes a paste for one reader, and lets several
+// read it at the same moment. Once it is burned its text must not be seen again,
+// on disks neither.
+func (cl *client) burn() error {
+	if err := cl.account(); err != nil {
+		return err
+	}
+	if cl.me.token == "" {
+		k, err := cl.makeKey(cl.w.op, "/api/admin/accounts/"+cl.me.id+"/apikeys", tokenBody([]string{"read", "write"}, 0))
+		if err != nil {
+			return err
+		}
+		cl.me.token = k.Key
+	}
+	text := newBurnText(20 + cl.r.IntN(2000)) // the shortest are but their mark
+	a, _, err := cl.settle(cl.me.token, func(c *Client) (Answer, error) { return createBurn(c, text) })
+	if err != nil {
+		return fmt.Errorf("make a paste: %w", err)
+	}
+	b, err := burnOf(a, cl.me.token, text)
+	if err != nil {
+		return err
+	}
+	cl.w.ack()
+	race := BurnRace{Readers: burnReaders, HangUp: hangUpShare, Nodes: cl.w.c.Len(), Client: cl.w.c.Client}
+	err = errors.Join(race.Run(b, cl.r), b.Judge())
+	if n := cl.w.Burned.Add(1); n <= burnedKept {
+		cl.w.c.secrets.add(fmt.Sprintf("text of burned paste %d", n), markOf(text))
+	}
+	switch b.Winners() {
+	case 0:
+		cl.w.Unread.Add(1)
+	case 1:
+	default:
+		cl.w.ReadMore.Add(1)
+	}
+	return err
 }
 
 // look is a turn of a client that reads.

@@ -38,13 +38,15 @@ type account struct {
 	Name         string    `json:"name"`
 	BalanceCents int64     `json:"balance_cents"`
 	Disabled     bool      `json:"disabled"`
+	Role         string    `json:"role"`
+	Number       int64     `json:"number"` // as PasteWizard shows the owner; 0: none yet
 	Created      time.Time `json:"created"`
 }
 
 func dollars(cents int64) string { return fmt.Sprintf("$%d.%02d", cents/100, cents%100) }
 
 func accountCommand() *cobra.Command {
-	return group("account", "Accounts (operator)", accountCreate(), accountList(), accountDeposit(), accountDisable())
+	return group("account", "Accounts (operator)", accountCreate(), accountList(), accountDeposit(), accountDisable(), accountRole())
 }
 
 func accountCreate() *cobra.Command {
@@ -85,13 +87,13 @@ func accountList() *cobra.Command {
 			return err
 		}
 		return show(cmd, all, func(w io.Writer) {
-			table(w, "ID\tEMAIL\tNAME\tBALANCE\tSTATE", func(line func(string, ...any)) {
+			table(w, "ID\tEMAIL\tNAME\tBALANCE\tROLE\tSTATE", func(line func(string, ...any)) {
 				for _, a := range all {
 					state := "active"
 					if a.Disabled {
 						state = "disabled"
 					}
-					line("%s\t%s\t%s\t%s\t%s", a.ID, a.Email, a.Name, dollars(a.BalanceCents), state)
+					line("%s\t%s\t%s\t%s\t%s\t%s", a.ID, a.Email, a.Name, dollars(a.BalanceCents), a.Role, state)
 				}
 			})
 		})
@@ -151,6 +153,26 @@ func accountDisable() *cobra.Command {
 	return cmd
 }
 
+func accountRole() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "role ACCOUNT admin|user", Short: "Say whether an account administers PasteWizard's pages and tokens", Args: cobra.ExactArgs(2),
+	}
+	o := bindOperator(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := o.operator()
+		if err != nil {
+			return err
+		}
+		var a account
+		in := map[string]string{"role": args[1]}
+		if err := c.call(cmd.Context(), http.MethodPatch, "/api/admin/accounts/"+url.PathEscape(args[0]), in, &a); err != nil {
+			return err
+		}
+		return show(cmd, a, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s role: %s\n", a.ID, a.Role) })
+	}
+	return cmd
+}
+
 // apiKey is one as the API shows it; Key is there only when it is made.
 type apiKey struct {
 	ID       string     `json:"id"`
@@ -168,20 +190,25 @@ func keyCommand() *cobra.Command {
 // keyCreate works with a key of the account itself, or with the operator's token.
 func keyCreate() *cobra.Command {
 	var in struct {
-		Name string `json:"name"`
-		Days *int   `json:"expiresInDays,omitempty"`
-		API  string `json:"api,omitempty"`
+		Name   string   `json:"name"`
+		Days   *int     `json:"expiresInDays,omitempty"`
+		API    string   `json:"api,omitempty"`
+		Scopes []string `json:"scopes,omitempty"`
+		Rate   *int64   `json:"rate_limit_per_minute,omitempty"`
 	}
 	var accountID, key string
 	var days int
+	var rate int64
 	cmd := &cobra.Command{Use: "create", Short: "Make a key and print it, this once", Args: cobra.NoArgs}
 	o := bindOperator(cmd)
 	f := cmd.Flags()
 	f.StringVar(&key, "key", "", "a key of the account, instead of the operator's token")
 	f.StringVar(&accountID, "account", "", "the account's id, with the operator's token")
-	f.StringVar(&in.Name, "name", "", "name (required but for jsonbin)")
-	f.IntVar(&days, "days", 0, "days until it expires; 0: 365 for hashbin, never for paste69 and jsonbin")
-	f.StringVar(&in.API, "api", "hashbin", "API that it is for, with the operator's token: hashbin, paste69, or jsonbin, where it replaces the account's master key")
+	f.StringVar(&in.Name, "name", "", "name (required for hashbin and paste69)")
+	f.IntVar(&days, "days", 0, "days until it expires; 0: 365 for hashbin, never for the others")
+	f.StringVar(&in.API, "api", "hashbin", "API that it is for, with the operator's token: hashbin, paste69, jsonbin, where it replaces the account's master key, or pastewizard")
+	f.StringSliceVar(&in.Scopes, "scopes", nil, "what a token of pastewizard may do: read, write, admin; when left out, read and write")
+	f.Int64Var(&rate, "rate-limit", 0, "requests a minute of a token of pastewizard; 0: any number; when left out, as the settings say")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		path := "/api/auth/apikeys"
 		c, err := o.client()
@@ -199,6 +226,9 @@ func keyCreate() *cobra.Command {
 		}
 		if days != 0 {
 			in.Days = &days
+		}
+		if cmd.Flags().Changed("rate-limit") {
+			in.Rate = &rate
 		}
 		var k apiKey
 		if err := c.call(cmd.Context(), http.MethodPost, path, in, &k); err != nil {

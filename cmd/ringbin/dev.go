@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -41,9 +42,18 @@ type devState struct {
 	Secret  string `json:"secret"`
 	Account string `json:"account,omitempty"`
 	Key     string `json:"key,omitempty"`
-	// PasteKey is the account's key of Paste69, BinKey its master key of JSONBin.
-	PasteKey string `json:"paste_key,omitempty"`
-	BinKey   string `json:"bin_key,omitempty"`
+	// PasteKey is the account's key of Paste69, BinKey its master key of JSONBin,
+	// WizardKey its token of PasteWizard.
+	PasteKey  string `json:"paste_key,omitempty"`
+	BinKey    string `json:"bin_key,omitempty"`
+	WizardKey string `json:"wizard_key,omitempty"`
+}
+
+// keys are the account's keys, by their API.
+func (s *devState) keys() map[string]*string {
+	return map[string]*string{
+		node.APIHashBin: &s.Key, node.APIPaste69: &s.PasteKey, node.APIJSONBin: &s.BinKey, node.APIPasteWizard: &s.WizardKey,
+	}
 }
 
 type devOptions struct {
@@ -175,7 +185,9 @@ func (d *devCluster) ready(ctx context.Context) error {
 			return err
 		}
 	}
-	if d.state.Key != "" && d.state.PasteKey != "" && d.state.BinKey != "" {
+	missing := d.state.keys()
+	maps.DeleteFunc(missing, func(_ string, key *string) bool { return *key != "" })
+	if len(missing) == 0 {
 		return nil
 	}
 	s := d.nodes[0].Service()
@@ -196,10 +208,7 @@ func (d *devCluster) ready(ctx context.Context) error {
 		return err
 	}
 	d.state.Account = a.ID
-	for dialect, key := range map[string]*string{node.APIHashBin: &d.state.Key, node.APIPaste69: &d.state.PasteKey, node.APIJSONBin: &d.state.BinKey} {
-		if *key != "" {
-			continue
-		}
+	for dialect, key := range missing {
 		if _, *key, err = s.CreateKey(ctx, op, a.ID, node.NewKey{API: dialect, Name: "dev"}); err != nil {
 			return err
 		}
@@ -216,9 +225,9 @@ func (d *devCluster) tell(out io.Writer) {
 		fmt.Fprintf(&b, "  n%d  http://%s   admin http://%s\n", i+1, a.HTTP, a.Admin)
 	}
 	at := func(i int) string { return d.nodes[i%len(d.nodes)].Addresses().HTTP } // one line for each of three nodes
-	fmt.Fprintf(&b, "\n  account     %s (balance $%d.%02d to begin with)\n", d.state.Account, devBalance/100, devBalance%100)
-	fmt.Fprintf(&b, "  API key     %s\n  of Paste69  %s\n  of JSONBin  %s\n  pages       http://%s/\n\nTry:\n\n",
-		d.state.Key, d.state.PasteKey, d.state.BinKey, at(0))
+	fmt.Fprintf(&b, "\n  account         %s (balance $%d.%02d to begin with)\n", d.state.Account, devBalance/100, devBalance%100)
+	fmt.Fprintf(&b, "  API key         %s\n  of Paste69      %s\n  of JSONBin      %s\n  of PasteWizard  %s\n  pages           http://%s/\n\nTry:\n\n",
+		d.state.Key, d.state.PasteKey, d.state.BinKey, d.state.WizardKey, at(0))
 	fmt.Fprintf(&b, `  curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' -H 'Content-Type: text/plain' --data-binary '%[5]s' 'http://%[2]s/api/content?retention_months=1'
   curl -sS -w '\n' -H 'Authorization: Bearer %[1]s' http://%[3]s/api/balance
   curl -sS -w '\n' http://%[6]s/%[4]s.txt
