@@ -332,6 +332,9 @@ func TestSplitCounts(t *testing.T) {
 		for i := range n(2*CountsMax+10, "views") {
 			c.Views = append(c.Views, ViewCount{ID: fmt.Sprintf("p%d", i), N: 1})
 		}
+		for i := range n(2*CountsMax+10, "notes") {
+			c.Notes = append(c.Notes, ViewCount{ID: fmt.Sprintf("n%d", i), N: 2})
+		}
 		for i := range n(2*CountsMax+10, "uses") {
 			c.Uses = append(c.Uses, KeyUse{ID: fmt.Sprintf("k%d", i), Time: 1})
 		}
@@ -352,17 +355,17 @@ func TestSplitCounts(t *testing.T) {
 			}
 			c.Clicks = append(c.Clicks, k)
 		}
-		var views []ViewCount
+		var views, notes []ViewCount
 		var uses []KeyUse
 		got := map[string]*ClickCount{}
 		for _, part := range c.Split() {
 			if _, err := Encode(goldenHeader(), part); err != nil {
 				rt.Fatal(err)
 			}
-			if max(len(part.Views), len(part.Clicks), len(part.Uses)) > CountsMax {
+			if max(len(part.Views), len(part.Notes), len(part.Clicks), len(part.Uses)) > CountsMax {
 				rt.Fatal("a list is too long")
 			}
-			views, uses = append(views, part.Views...), append(uses, part.Uses...)
+			views, notes, uses = append(views, part.Views...), append(notes, part.Notes...), append(uses, part.Uses...)
 			for _, k := range part.Clicks {
 				sum := got[k.ID]
 				if sum == nil {
@@ -379,7 +382,7 @@ func TestSplitCounts(t *testing.T) {
 				maps.Copy(sum.Browsers, k.Browsers)
 			}
 		}
-		if !slices.Equal(views, c.Views) || !slices.Equal(uses, c.Uses) {
+		if !slices.Equal(views, c.Views) || !slices.Equal(notes, c.Notes) || !slices.Equal(uses, c.Uses) {
 			rt.Error("views or uses are lost")
 		}
 		equal(rt, "links", len(got), len(c.Clicks))

@@ -16,20 +16,12 @@ func noteWorld(t *testing.T) *world {
 	return w
 }
 
-// proofOf are good receipts for content that needs some.
-func (w *world) proofOf(cid storage.CID) []storage.Receipt {
-	if cid.Inline() {
-		return nil
-	}
-	return w.receipts(cid, "n1", "n2", "n3")
-}
-
 // note is the command of a note that all owners have, for an hour.
 func (w *world) note(hash, account string, cid storage.CID) CreateNote {
 	now := w.now / 1000 * 1000
 	return CreateNote{
 		Hash: hash, Code: "c-" + hash, Account: account, Title: "title of " + hash, Language: "go", CID: cid, Created: now,
-		Expires: now + 60*minute, Receipts: w.proofOf(cid),
+		Expires: now + 60*minute, Receipts: w.proof(cid),
 	}
 }
 
