@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"math"
 
 	"ringbin/cluster"
 )
@@ -31,3 +32,15 @@ func (n *Node) WaitSealed(ctx context.Context) error {
 		}
 	}
 }
+
+// LoseNote erases this node's copy of a note's content.
+func (n *Node) LoseNote(hash string) (lost bool, err error) {
+	note, found, err := n.fsm.Note(hash)
+	if err != nil || !found {
+		return false, err
+	}
+	return n.store.Erase(note.CID, math.MaxUint64)
+}
+
+// NoteRecord returns what the metadata of this node has of a note.
+func (n *Node) NoteRecord(hash string) (Note, bool, error) { return n.fsm.Note(hash) }
