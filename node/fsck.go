@@ -47,7 +47,8 @@ type FsckReport struct {
 
 // Fsck checks a node's directory while no node runs on it, and changes nothing
 // in it. The error says that it could not be looked at; what is wrong with it
-// is in the report.
+// is in the report. The log of requests is not looked at: a node starts without
+// it as well, and reads say what is wrong with it.
 func Fsck(ctx context.Context, o FsckOptions) (FsckReport, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

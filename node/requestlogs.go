@@ -66,13 +66,13 @@ type LogEntry struct {
 }
 
 // RequestLogs asks all nodes for what they have logged. It is for admins and
-// the operator; others are KindForbidden (admin_only). A bad cursor is
+// the operator; others are KindForbidden (scope_missing). A bad cursor is
 // KindInvalid, field cursor.
 func (s *Service) RequestLogs(ctx context.Context, c Caller, q LogQuery) (LogPage, error) {
 	const op = "node.RequestLogs"
 	page := LogPage{Logs: []LogEntry{}, Missing: []string{}}
 	if !c.Operator && !c.Can(TokenAdmin) {
-		return page, &storage.Error{Op: op, Kind: storage.KindForbidden, Code: "admin_only"}
+		return page, scopeMissing(op)
 	}
 	query, found, err := s.logQuery(op, q)
 	if err != nil || !found {
