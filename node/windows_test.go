@@ -221,7 +221,7 @@ func TestWindowsBound(t *testing.T) {
 					n.lost = time.Time{}
 					n.hear()
 				},
-				"move": func(rt *rapid.T) { r.move(node(rt).id) },
+				"move":  func(rt *rapid.T) { r.move(node(rt).id) },
 				"limit": func(rt *rapid.T) { r.limit = rapid.Int64Range(1, 1000).Draw(rt, "limit") },
 				"":      func(rt *rapid.T) { r.check(rt) },
 			})

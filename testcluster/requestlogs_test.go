@@ -3,6 +3,8 @@ package testcluster_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -219,5 +221,28 @@ func collect(t *testing.T, s *node.Service, c node.Caller, q node.LogQuery) (log
 			return append(logs, p.Logs...), err
 		}
 		logs, q.Cursor = append(logs, p.Logs...), p.Next
+	}
+}
+
+// TestHealthNamesRequestLog: every node tells of one whose log of requests was
+// moved aside, until somebody has taken that away (I18).
+func TestHealthNamesRequestLog(t *testing.T) {
+	testcluster.Parallel(t)
+	c := testcluster.Start(t, 2, testcluster.Options{})
+	aside := filepath.Join(c.DataDir(1), "logs.bad-1")
+	if err := os.Mkdir(aside, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		h := untilHealth(t, c, i, "a log that was moved aside", func(codes []string, _ node.Health) bool { return slices.Contains(codes, "api_log_failing") })
+		if !h.Ready || h.Status != "degraded" {
+			t.Errorf("node %d: %+v", i, h)
+		}
+	}
+	if err := os.Remove(aside); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		untilHealth(t, c, i, "its end", func(codes []string, _ node.Health) bool { return !slices.Contains(codes, "api_log_failing") })
 	}
 }

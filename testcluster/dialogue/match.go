@@ -226,10 +226,14 @@ func (k *talk) match(t *testing.T, want, got string) error {
 
 var spans = map[string]time.Duration{"d": 24 * time.Hour, "h": time.Hour, "s": time.Second}
 
-// later is a kept time and so much.
+// later is a kept time and so much, written as it was.
 func (k *talk) later(t *testing.T, name, count, unit string) string {
 	t.Helper()
-	at, err := time.Parse(time.RFC3339, k.vars[name])
+	layout := time.RFC3339
+	if !strings.Contains(k.vars[name], "T") {
+		layout = time.DateTime
+	}
+	at, err := time.Parse(layout, k.vars[name])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,5 +241,5 @@ func (k *talk) later(t *testing.T, name, count, unit string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return at.Add(time.Duration(n) * spans[unit]).Format(time.RFC3339)
+	return at.Add(time.Duration(n) * spans[unit]).Format(layout)
 }
