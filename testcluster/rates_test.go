@@ -128,6 +128,7 @@ func (w rateWindows) run(t *testing.T) {
 	time.Sleep(time.Until(h.began))
 	kinds := []kind{{"the cluster began a moment before", 0, rateLimit + h.nodes*share}, peace, peace}
 	at := func(window int) time.Time { return h.began.Add(time.Duration(window) * rateWindow) }
+	h.until(at(1), w.slow)
 	h.until(at(len(kinds)), ratePerSecond)
 	for i := range h.nodes {
 		start := at(len(kinds))
