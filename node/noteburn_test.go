@@ -34,7 +34,9 @@ func bareNotes(t *testing.T) (*Service, *lossyLog) {
 }
 
 // ann is who owns the notes of bareNotes.
-func ann() Caller { return Caller{Account: "a"} }
+func ann() Caller {
+	return Caller{Account: "a", scopes: tokenScopesOf([]string{TokenRead, TokenWrite})}
+}
 
 // turnTo sets the clock of the metadata.
 func (l *lossyLog) turnTo(t *testing.T, millis int64) {

@@ -181,6 +181,7 @@ func (s *Service) checkPassword(ctx context.Context, op string, r NoteReader, n 
 // it for ten minutes on every node; "" when the reader needs no password.
 // Errors are CheckNote's.
 func (s *Service) UnlockNote(ctx context.Context, r NoteReader, hash string) (unlock string, err error) {
+	r = r.reading()
 	r.Unlock = "" // it does not prolong itself
 	n, err := s.checkNote(ctx, "node.UnlockNote", r, hash)
 	if err != nil || n.Password == "" || mayManage(r.Caller, n) {

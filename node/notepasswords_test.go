@@ -90,6 +90,7 @@ func TestPasswordOfNote(t *testing.T) {
 		check("longer than any", reader.with(strings.Repeat("x", 1<<20), ""), n.Hash, "password_invalid")
 		check("right", reader.with("sesame", ""), n.Hash, "")
 		check("the owner", NoteReader{Caller: ann()}, n.Hash, "")
+		check("the owner's login with a key for other things", NoteReader{Web: true, Caller: Caller{Account: "a"}}, n.Hash, "password_required")
 		check("an admin", NoteReader{Caller: Caller{Account: "b", scopes: tokenScopesOf([]string{TokenAdmin})}}, n.Hash, "")
 		check("another account", NoteReader{Caller: Caller{Account: "b", scopes: tokenScopesOf([]string{TokenRead})}}, n.Hash, "password_required")
 
@@ -225,7 +226,7 @@ func TestPasswordAttempts(t *testing.T) {
 			{"the right one", "password_attempts", reader, n.Hash},
 			{"for another note", "", reader, other.Hash},
 			{"of another address", "", onWeb("2001:db8:0:1::1"), n.Hash},
-			{"of a token", "", NoteReader{Caller: Caller{Account: "b", Key: "key_1"}}, n.Hash},
+			{"of a token", "", NoteReader{Caller: Caller{Account: "b", Key: "key_1", scopes: tokenScopesOf([]string{TokenRead})}}, n.Hash},
 		} {
 			if got := try(c.reader, c.hash, "sesame"); got != c.want {
 				t.Errorf("%s: %q, want %q", c.name, got, c.want)
