@@ -114,7 +114,7 @@ func (s *Service) AuthenticateBin(ctx context.Context, masterKey, accessKey stri
 		return Caller{}, unauthenticated(op, wrong)
 	}
 	c := Caller{Account: key.Account, Key: key.ID, Master: isMaster(key), rights: rightsOf(key.Scopes)}
-	if err := s.usable(op, key); err != nil {
+	if _, err := s.usable(op, key); err != nil {
 		return Caller{}, c.refusedKey(err)
 	}
 	s.counts.use(key.ID, s.now())

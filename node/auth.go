@@ -22,6 +22,11 @@ type Caller struct {
 	// account's bins, an access key what it was made for.
 	Master bool
 	rights binRights
+
+	// Of tokens of PasteWizard and of login sessions.
+	Token   int64 // the token's number; 0: none
+	scopes  tokenScopes
+	session bool
 }
 
 func (c Caller) actor() meta.Actor { return meta.Actor{Account: c.Account, Key: c.Key} }
@@ -43,8 +48,9 @@ type secretForm struct {
 
 // secretForms are the dialects that have keys.
 var secretForms = map[string]secretForm{
-	APIHashBin: {prefix: "hb_live_", symbols: 32},
-	APIPaste69: {prefix: "p69_", symbols: 60},
+	APIHashBin:     {prefix: "hb_live_", symbols: 32},
+	APIPaste69:     {prefix: "p69_", symbols: 60},
+	APIPasteWizard: {prefix: "pw_", symbols: 43},
 }
 
 func (f secretForm) draw() string { return f.prefix + randomText(f.symbols) }
@@ -85,28 +91,33 @@ func (s *Service) Authenticate(ctx context.Context, api, secret string) (Caller,
 	if !found || key.API != api {
 		return Caller{}, unauthenticated(op, "auth_invalid")
 	}
-	if err := s.usable(op, key); err != nil {
+	if _, err := s.usable(op, key); err != nil {
 		return Caller{}, err
 	}
 	s.counts.use(key.ID, s.now())
-	return Caller{Account: key.Account, Key: key.ID, rate: key.RatePerMinute}, nil
+	c := Caller{Account: key.Account, Key: key.ID, rate: key.RatePerMinute}
+	if api == APIPasteWizard {
+		c.Token, c.scopes = key.Number, tokenScopesOf(key.Scopes)
+	}
+	return c, nil
 }
 
-func (s *Service) usable(op string, key Key) error {
+// usable returns the account of a key that counts.
+func (s *Service) usable(op string, key Key) (Account, error) {
 	switch {
 	case key.Revoked != 0:
-		return unauthenticated(op, "auth_revoked")
+		return Account{}, unauthenticated(op, "auth_revoked")
 	case key.Expires != 0 && key.Expires <= s.now():
-		return unauthenticated(op, "auth_expired")
+		return Account{}, unauthenticated(op, "auth_expired")
 	}
 	account, found, err := s.n.fsm.Account(key.Account)
 	if err != nil {
-		return err
+		return Account{}, err
 	}
 	if !found || account.Disabled {
-		return unauthenticated(op, "account_disabled")
+		return Account{}, unauthenticated(op, "account_disabled")
 	}
-	return nil
+	return account, nil
 }
 
 // fresh waits with judging keys until this node has caught up within MaxStale:
@@ -116,10 +127,15 @@ func (s *Service) fresh(ctx context.Context, op string) error {
 	if s.n.leaderless() {
 		return noLeader(op, nil)
 	}
-	if at := s.n.caughtUp.Load(); at != nil && time.Since(*at) <= s.n.cfg.MaxStale {
+	return s.n.freshWithin(ctx, s.n.cfg.MaxStale)
+}
+
+// freshWithin returns once this node has all that was committed so long ago.
+func (n *Node) freshWithin(ctx context.Context, age time.Duration) error {
+	if at := n.caughtUp.Load(); at != nil && time.Since(*at) <= age {
 		return nil
 	}
-	return s.n.catchUp(ctx)
+	return n.catchUp(ctx)
 }
 
 func isAlphanumeric(s string) bool {

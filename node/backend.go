@@ -179,6 +179,14 @@ func (b backend) Gone(ctx context.Context) (bool, error) {
 	return b.n.fsm.Removed(id)
 }
 
+// Window counts requests for another node.
+func (b backend) Window(ctx context.Context, q peer.WindowRequest) (peer.WindowReply, error) {
+	if err := b.n.knownPeer(ctx); err != nil {
+		return peer.WindowReply{}, err
+	}
+	return b.n.service.countWindow(ctx, q)
+}
+
 // knownPeer refuses whoever the address book does not name: a removed node
 // still has a certificate.
 func (n *Node) knownPeer(ctx context.Context) error {

@@ -28,7 +28,7 @@ type NewKey struct {
 	Name          string
 	ExpiresInDays *int // nil: the dialect's default, 365 in HashBin and never in Paste69
 	Scopes        []string
-	RatePerMinute int64
+	RatePerMinute *int64 // nil: the dialect's default
 }
 
 // Account returns the caller's account, as of now.
@@ -82,8 +82,11 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, account string, k New
 	if !c.Operator && c.Account != account {
 		return Key{}, "", unauthenticated(op, "auth_invalid")
 	}
-	if k.API == APIJSONBin {
+	switch k.API {
+	case APIJSONBin:
 		return s.createMasterKey(ctx, c, account, k)
+	case APIPasteWizard:
+		return s.createTokenKey(ctx, c, account, k)
 	}
 	days, err := k.days(op)
 	if err != nil {
@@ -95,12 +98,16 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, account string, k New
 	}
 	form, ok := secretForms[k.API]
 	if !ok {
-		return Key{}, "", storage.Invalid(op, "invalid_parameter", "api", "one of: hashbin, paste69, jsonbin")
+		return Key{}, "", storage.Invalid(op, "invalid_parameter", "api", "one of: hashbin, paste69, jsonbin, pastewizard")
+	}
+	var rate int64
+	if k.RatePerMinute != nil {
+		rate = *k.RatePerMinute
 	}
 	secret = form.draw()
 	v, _, err := submit[meta.Key](ctx, s, c, meta.CreateKey{
 		ID: newID("key"), Account: account, API: k.API, Name: name, Hash: sha256.Sum256([]byte(secret)),
-		Days: days, Scopes: k.Scopes, RatePerMinute: k.RatePerMinute,
+		Days: days, Scopes: k.Scopes, RatePerMinute: rate,
 	}, nil)
 	if err != nil {
 		return Key{}, "", err

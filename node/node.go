@@ -282,6 +282,7 @@ func (n *Node) start() {
 		n.wg.Go(func() { n.replicas.Run(n.ctx) })
 		n.wg.Go(func() { n.runCollect(n.ctx) })
 		n.wg.Go(func() { n.service.counts.run(n.ctx) })
+		n.wg.Go(func() { n.service.runWindows(n.ctx) })
 		n.wg.Go(func() { n.runReseal(n.ctx) })
 		n.wg.Go(func() { n.runAudits(n.ctx) })
 	})

@@ -29,6 +29,7 @@ type AccountPatch struct {
 	Disabled    *bool
 	Name, Email *string
 	QuotaBytes  *int64
+	Admin       *bool // whether its role is that of an admin of PasteWizard
 }
 
 // CreateAccount makes an account, with an opening balance if one is given.
@@ -48,7 +49,7 @@ func (s *Service) CreateAccount(ctx context.Context, c Caller, a NewAccount, ide
 		return Account{}, false, storage.Invalid(op, "invalid_parameter", "balance_cents", "integer from 0 to 2^53-1")
 	}
 	return do[meta.Account](ctx, s, c, meta.CreateAccount{
-		ID: newID("user"), Email: a.Email, Name: name, BalanceCents: a.BalanceCents, EntryID: newID("txn"),
+		ID: newID("user"), Email: a.Email, Name: name, BalanceCents: a.BalanceCents, EntryID: newID("txn"), Numbered: true,
 	}, idem)
 }
 
@@ -105,7 +106,7 @@ func (s *Service) UpdateAccount(ctx context.Context, c Caller, id string, p Acco
 		return Account{}, storage.Invalid(op, "invalid_parameter", "quota_bytes", "0 or more; 0 is the default")
 	}
 	v, _, err := submit[meta.Account](ctx, s, c, meta.UpdateAccount{
-		ID: id, Disabled: p.Disabled, Name: p.Name, Email: p.Email, QuotaBytes: p.QuotaBytes,
+		ID: id, Disabled: p.Disabled, Name: p.Name, Email: p.Email, QuotaBytes: p.QuotaBytes, Admin: p.Admin,
 	}, nil)
 	return v, err
 }

@@ -44,7 +44,6 @@ type rates struct {
 	emails      *buckets // key requests for an address
 	pasteKeys   [rateClasses]*buckets
 	pasteAddrs  [rateClasses]*buckets
-	binAccounts *buckets // requests of an account to JSONBin
 }
 
 type buckets = otter.Cache[string, *bucket]
@@ -74,7 +73,7 @@ func newRates() *rates {
 	cache := func() *buckets {
 		return otter.Must(&otter.Options[string, *bucket]{MaximumSize: bucketsMax})
 	}
-	r := &rates{keys: cache(), addrs: cache(), emails: cache(), binAccounts: cache()}
+	r := &rates{keys: cache(), addrs: cache(), emails: cache()}
 	for class := range rateClasses {
 		r.pasteKeys[class], r.pasteAddrs[class] = cache(), cache()
 	}

@@ -34,12 +34,14 @@ type requestBlock struct {
 
 // AdmitBins counts one request with a valid key against the limits of its
 // account: KindRateLimited (rate_limited; Details retry_after_seconds) or
-// KindForbidden (quota_exhausted). How many a minute is counted by each node
-// for itself; how many a month never gets above the quota.
+// KindForbidden (quota_exhausted). How many a minute is counted by one node for
+// all (windows.go); how many a month never gets above the quota.
 func (s *Service) AdmitBins(ctx context.Context, c Caller) error {
 	limits := s.Settings().JSONBin
-	if _, err := admit(s.rates.binAccounts, c.Account, each(time.Minute, limits.RequestsPerMinute), "account"); err != nil {
-		return err
+	if limits.RequestsPerMinute > 0 {
+		if err := s.windows.admit(ctx, "jsonbin/"+c.Account, limits.RequestsPerMinute); err != nil {
+			return err
+		}
 	}
 	if limits.RequestsPerMonth == 0 {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"ringbin/storage"
 	"ringbin/storage/meta"
 )
 
@@ -69,6 +70,10 @@ type Service struct {
 	records *semaphore.Weighted // bytes of records of bins in memory
 	blocks  *requestBlocks      // requests of JSONBin that are reserved for this node
 
+	windows *windows       // limits of a minute, as this node asks for them
+	counter *windowCounter // and as it counts them for others
+	silent  *silences      // counters that do not answer
+
 	mu       sync.Mutex // protects inFlight
 	inFlight map[idemID]struct{}
 }
@@ -92,11 +97,14 @@ const (
 )
 
 func newService(n *Node) *Service {
-	return &Service{
+	s := &Service{
 		n: n, logger: n.logger, rates: newRates(), counts: newCounts(n), mails: newMailer(n.cfg), places: &countries{},
 		uploads: make(chan struct{}, uploadsMax), inFlight: map[idemID]struct{}{},
 		records: semaphore.NewWeighted(recordsHeldMax), blocks: newRequestBlocks(),
+		counter: newWindowCounter(), silent: &silences{all: map[storage.NodeID]*silence{}},
 	}
+	s.windows = &windows{ask: s.askCounter, wall: s.now, nodes: n.servingNodes, keys: map[string]*spending{}}
+	return s
 }
 
 // Settings returns the settings that this node has applied.

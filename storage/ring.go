@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,10 +20,10 @@ const Partitions = 1024
 const OwnersMax = 7
 
 // Partition returns the partition of content: the first ten bits of its SHA-512.
-func (c CID) Partition() int {
-	d := c.Digest()
-	return int(binary.BigEndian.Uint16(d[:2]) >> 6)
-}
+func (c CID) Partition() int { return PartitionOf(c.Digest()) }
+
+// PartitionOf returns the partition of what has a SHA-512.
+func PartitionOf(digest [sha512.Size]byte) int { return int(binary.BigEndian.Uint16(digest[:2]) >> 6) }
 
 // RingNode is a node as a ring knows it.
 type RingNode struct {

@@ -91,7 +91,7 @@ func (d *dialect) makeKey(w http.ResponseWriter, r *http.Request, c node.Caller,
 	switch {
 	case name != nil:
 		k.Name = *name
-	case k.API != node.APIJSONBin: // there an account has one such key
+	case k.API != node.APIJSONBin && k.API != node.APIPasteWizard: // they have a name for one without
 		return storage.Invalid("hashbin.makeKey", "invalid_parameter", "name", "required: 1 to 100 characters")
 	}
 	if days != nil {

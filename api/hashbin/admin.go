@@ -16,11 +16,28 @@ type accountJSON struct {
 	Name         string `json:"name"`
 	BalanceCents int64  `json:"balance_cents"`
 	Disabled     bool   `json:"disabled"`
+	Role         string `json:"role"`   // in PasteWizard
+	Number       *int64 `json:"number"` // there, too; null: it has none yet
 	Created      string `json:"created"`
 }
 
+// The roles of an account.
+const (
+	roleUser  = "user"
+	roleAdmin = "admin"
+)
+
 func renderAccount(a node.Account) accountJSON {
-	return accountJSON{a.ID, a.Email, a.Name, a.BalanceCents, a.Disabled, stamp(a.Created)}
+	shown := accountJSON{
+		ID: a.ID, Email: a.Email, Name: a.Name, BalanceCents: a.BalanceCents, Disabled: a.Disabled, Role: roleUser, Created: stamp(a.Created),
+	}
+	if a.Admin {
+		shown.Role = roleAdmin
+	}
+	if a.Number != 0 {
+		shown.Number = &a.Number
+	}
+	return shown
 }
 
 // replayed tells that an earlier request with the same Idempotency-Key did the work.
@@ -106,12 +123,20 @@ func (d *dialect) updateAccount(w http.ResponseWriter, r *http.Request, p httpro
 	if err != nil {
 		return err
 	}
+	const op = "hashbin.updateAccount"
 	patch := node.AccountPatch{Disabled: in.Bool("disabled"), Name: in.String("name"), Email: in.String("email"), QuotaBytes: in.Int("quota_bytes")}
+	role := in.String("role")
 	if err := in.Err(); err != nil {
 		return err
 	}
+	if role != nil {
+		if *role != roleUser && *role != roleAdmin {
+			return storage.Invalid(op, "invalid_parameter", "role", "one of: user, admin")
+		}
+		patch.Admin = new(*role == roleAdmin)
+	}
 	if patch == (node.AccountPatch{}) {
-		return storage.Invalid("hashbin.updateAccount", "invalid_parameter", "disabled", "any of disabled, name, email, quota_bytes is required")
+		return storage.Invalid(op, "invalid_parameter", "disabled", "any of disabled, name, email, quota_bytes, role is required")
 	}
 	a, err := d.s.UpdateAccount(r.Context(), c, p.ByName("id"), patch)
 	if err != nil {
@@ -166,7 +191,7 @@ func (d *dialect) createKeyFor(w http.ResponseWriter, r *http.Request, p httprou
 		k.Scopes = *scopes
 	}
 	if rate := in.Int("rate_limit_per_minute"); rate != nil {
-		k.RatePerMinute = *rate
+		k.RatePerMinute = rate
 	}
 	return d.makeKey(w, r, c, p.ByName("id"), in, k)
 }

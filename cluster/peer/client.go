@@ -168,6 +168,11 @@ func (c *Client) Gone(ctx context.Context, to storage.NodeID) (bool, error) {
 	return exchange[bool](ctx, c.byID, string(to), pathGone, controlTimeout, nil)
 }
 
+// Window asks the node that counts for a key to count requests.
+func (c *Client) Window(ctx context.Context, to storage.NodeID, q WindowRequest) (WindowReply, error) {
+	return exchange[WindowReply](ctx, c.byID, string(to), pathWindow, windowTimeout, q)
+}
+
 // HelloAddr asks who is at an address.
 func (c *Client) HelloAddr(ctx context.Context, addr string, body []byte) ([]byte, error) {
 	return exchange[[]byte](ctx, c.byAddr, addr, pathHello, controlTimeout, body)

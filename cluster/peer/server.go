@@ -61,6 +61,7 @@ func NewServer(b Backend, o ServerOptions) *Server {
 	})))
 	mux.HandleFunc("POST "+pathStatus, s.call(s.controls, ask(controlTimeout, b.Status)))
 	mux.HandleFunc("POST "+pathGone, s.call(s.controls, ask(controlTimeout, b.Gone)))
+	mux.HandleFunc("POST "+pathWindow, s.call(s.controls, control(controlBytesMax, windowTimeout, b.Window)))
 	s.http = &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: 2 * idleTimeout, MaxHeaderBytes: headerBytesMax,
 		ConnContext: withCaller,

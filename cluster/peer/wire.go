@@ -27,6 +27,7 @@ const (
 	proposeTimeout = 10 * time.Second
 	controlTimeout = 5 * time.Second
 	joinTimeout    = 15 * time.Second
+	windowTimeout  = 200 * time.Millisecond // a request of a client's waits for it, and goes on without an answer
 	headerTimeout  = 5 * time.Second
 	idleTimeout    = 90 * time.Second
 	progressWithin = 30 * time.Second // a blob that moves no byte for so long is given up
@@ -48,6 +49,7 @@ const (
 	pathRemove    = "/remove"
 	pathStatus    = "/status"
 	pathGone      = "/gone"
+	pathWindow    = "/window"
 )
 
 const errorType = "application/vnd.ringbin.error+cbor"
@@ -68,6 +70,23 @@ type Backend interface {
 	Status(ctx context.Context) (Status, error)
 	// Gone tells the caller whether it was a member and was taken out, for ever.
 	Gone(ctx context.Context) (bool, error)
+	// Window counts requests against a limit of a minute, as far as it is not used up.
+	Window(ctx context.Context, q WindowRequest) (WindowReply, error)
+}
+
+// WindowRequest asks whoever counts for a key how many more requests are
+// admitted in this minute.
+type WindowRequest struct {
+	Key   string `cbor:"1,keyasint"`
+	Limit int64  `cbor:"2,keyasint"` // of a minute
+	Want  int64  `cbor:"3,keyasint"` // at least 1
+}
+
+// WindowReply says how many are; 0: none until the window ends.
+type WindowReply struct {
+	Granted    int64 `cbor:"1,keyasint"`
+	Window     int64 `cbor:"2,keyasint"` // minutes since 1970
+	EndsMillis int64 `cbor:"3,keyasint"` // until the window ends
 }
 
 // Pack is commands on their way to the leader.

@@ -16,6 +16,7 @@ type cached struct {
 	nodes    map[storage.NodeID]Node
 	draining map[storage.NodeID]Drain
 	replaced map[storage.NodeID]storage.NodeID // a dead member -> who comes in its place
+	counters *counters
 	time     int64
 
 	graceSince int64 // FSM time when the grace of deletion last changed
@@ -70,8 +71,13 @@ func (t *tx) reload() error {
 	if c.note, _, err = read[ringNote](t, single(singleRingNote)); err != nil {
 		return err
 	}
+	was := t.cache.counters
 	t.cache = c
-	return t.reloadLeaving(c)
+	if err := t.reloadLeaving(c); err != nil {
+		return err
+	}
+	c.counters = c.appoint(was, t.index)
+	return nil
 }
 
 func nodeKey(id storage.NodeID) []byte { return key(tableNodes).str(string(id)) }

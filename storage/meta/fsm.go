@@ -183,6 +183,7 @@ func (f *FSM) load() error {
 		}
 		s.index, s.term = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
 	}
+	t.index = s.index
 	hashes, _, err := read[map[byte]lanes](t, local(localHashes))
 	if err != nil {
 		return err

@@ -140,6 +140,15 @@ func (f *FSM) KeyByHash(hash [32]byte) (k Key, found bool, err error) {
 	return k, found, err
 }
 
+// Key returns a key by its id.
+func (f *FSM) Key(id string) (k Key, found bool, err error) {
+	err = f.view("Key", func(r pebble.Reader) error {
+		k, found, err = lookUp[Key](r, key(tableKeys).str(id))
+		return err
+	})
+	return k, found, err
+}
+
 // Keys returns all keys of an account in a dialect, newest first.
 func (f *FSM) Keys(account, api string) (keys []Key, err error) {
 	err = f.view("Keys", func(r pebble.Reader) error {
