@@ -24,7 +24,12 @@ type binRig struct {
 
 func newBinRig(t *testing.T, n int) *binRig {
 	t.Helper()
-	r := &binRig{t: t, nodes: open(t, n)}
+	return binRigOf(t, open(t, n))
+}
+
+func binRigOf(t *testing.T, nodes []*node.Node) *binRig {
+	t.Helper()
+	r := &binRig{t: t, nodes: nodes}
 	r.op = must(r.s(0).AuthenticateOperator(t.Context(), r.nodes[0].AdminToken()))(t)
 	r.account, r.master = r.newAccount("a@example.com")
 	return r

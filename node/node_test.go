@@ -49,6 +49,12 @@ func freeAddr(t *testing.T) string {
 
 func open(t *testing.T, n int) []*node.Node {
 	t.Helper()
+	return openEdited(t, n, nil)
+}
+
+// openEdited opens nodes that are one cluster; edit changes how, and may be nil.
+func openEdited(t *testing.T, n int, edit func(*node.Config)) []*node.Node {
+	t.Helper()
 	secret := []byte(cluster.NewSecret())
 	dir := t.TempDir()
 	var join []string
@@ -65,6 +71,9 @@ func open(t *testing.T, n int) []*node.Node {
 		}
 		if n > 1 {
 			cfg.Join, cfg.BootstrapExpect = join, n
+		}
+		if edit != nil {
+			edit(&cfg)
 		}
 		var err error
 		if nodes[i], err = node.Open(t.Context(), cfg, plain); err != nil {

@@ -114,7 +114,9 @@ func TestQuotaOfTheNextMonth(t *testing.T) {
 // Requests above the limit of a minute are told when to come back.
 func TestRequestsPerMinute(t *testing.T) {
 	t.Parallel()
-	r := newBinRig(t, 1)
+	clock := &minuteClock{}
+	r := binRigOf(t, openEdited(t, 1, clock.set))
+	r.countLong()
 	limit := int64(2)
 	r.limits(node.JSONBinPatch{RequestsPerMinute: &limit})
 	_, otherMaster := r.newAccount("b@example.com")

@@ -211,8 +211,11 @@ func (s *Service) AdmitToken(ctx context.Context, c Caller) error {
 	if c.rate == 0 {
 		return nil
 	}
-	return s.windows.admit(ctx, "rate/"+strconv.FormatInt(c.Token, 10), c.rate)
+	return s.windows.admit(ctx, tokenWindow(c.Token), c.rate)
 }
+
+// tokenWindow is the key under which a token's requests are counted.
+func tokenWindow(number int64) string { return "rate/" + strconv.FormatInt(number, 10) }
 
 // servingNodes counts the members that serve requests, and stay.
 func (n *Node) servingNodes() int {

@@ -111,6 +111,15 @@ func (n *windowNode) answer(ctx context.Context, q peer.WindowRequest) (peer.Win
 	return to.count.grant(q, 0, to.knows.entry, to.wall())
 }
 
+// move makes another node the counter.
+func (r *windowRig) move(to int) {
+	r.counter = to
+	r.entry++
+	for _, n := range r.nodes {
+		n.hear()
+	}
+}
+
 // request makes one of a client's, and reports whether it was admitted.
 func (n *windowNode) request(t errorer) bool {
 	now := windowOf(time.Now().UnixMilli())
@@ -187,6 +196,15 @@ func TestWindowsBound(t *testing.T) {
 						}
 					}
 				},
+				"spend": func(rt *rapid.T) {
+					for _, n := range r.nodes {
+						for range min(2*r.limit, 1000) {
+							if !n.up || !n.request(rt) {
+								break
+							}
+						}
+					}
+				},
 				"time": func(rt *rapid.T) {
 					time.Sleep(time.Duration(rapid.Int64Range(1, 20_000).Draw(rt, "millis")) * time.Millisecond)
 				},
@@ -203,13 +221,7 @@ func TestWindowsBound(t *testing.T) {
 					n.lost = time.Time{}
 					n.hear()
 				},
-				"move": func(rt *rapid.T) {
-					r.counter = node(rt).id
-					r.entry++
-					for _, n := range r.nodes {
-						n.hear()
-					}
-				},
+				"move":  func(rt *rapid.T) { r.move(node(rt).id) },
 				"limit": func(rt *rapid.T) { r.limit = rapid.Int64Range(1, 1000).Draw(rt, "limit") },
 				"":      func(rt *rapid.T) { r.check(rt) },
 			})
@@ -326,6 +338,82 @@ func TestShares(t *testing.T) {
 		r.nodes[0].cut = false
 		if got := take(); got[0]+got[1]+got[2] != 60 {
 			t.Errorf("once the counter was back %v", got)
+		}
+	})
+}
+
+// Two counters never grant in the same window: not when counting moves there
+// and back, nor while the former one does not know that it is that no more.
+func TestCounterMoves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newWindowRig(3, 60)
+		take := func(i int) (admitted int) {
+			for range 100 {
+				if r.nodes[i].request(t) {
+					admitted++
+				}
+			}
+			return admitted
+		}
+		settle(counterLag)
+		r.move(1)
+		settle(counterLag)
+		if got := take(1); got != 60 {
+			t.Errorf("the new counter admits %d", got)
+		}
+		r.move(0)
+		if got := take(0); got != 5 {
+			t.Errorf("the old one, back in the same window, admits %d", got)
+		}
+		settle(0)
+		if got := take(2); got != 60 {
+			t.Errorf("in the next window %d", got)
+		}
+		// The counter loses contact just before a window ends, and is replaced.
+		settle(0)
+		time.Sleep(windowLength - time.Second)
+		r.nodes[0].lost = time.Now()
+		r.move(2)
+		time.Sleep(2 * time.Second)
+		if first, second := take(0), take(1); first != 60 || second != 5 {
+			t.Errorf("the former counter, which does not know, admits %d, another node %d", first, second)
+		}
+		time.Sleep(counterStale)
+		if got := take(0); got != 0 {
+			t.Errorf("%d more once it has heard nothing for too long", got)
+		}
+		settle(0)
+		if got := take(0); got != 5 {
+			t.Errorf("it admits %d in the next window", got)
+		}
+		if got := take(1); got != 60 {
+			t.Errorf("the new counter admits %d", got)
+		}
+		r.check(t)
+	})
+}
+
+// A node that was refused does not ask again before the window ends.
+func TestRefusalIsRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newWindowRig(1, 2)
+		n := r.nodes[0]
+		settle(counterLag)
+		for i := range 5 {
+			if got := n.request(t); got != (i < 2) || n.asked != (i < 3) {
+				t.Errorf("request %d: admitted %v, asked %v", i, got, n.asked)
+			}
+		}
+		time.Sleep(windowLength - time.Second)
+		err := n.windows.admit(t.Context(), "k", 2)
+		if e, ok := errors.AsType[*storage.Error](err); !ok || e.Details["retry_after_seconds"] != int64(1) {
+			t.Errorf("a second before the end: %v", err)
+		}
+		time.Sleep(time.Second)
+		if !n.request(t) {
+			t.Error("refused in the next window")
 		}
 	})
 }

@@ -217,6 +217,8 @@ func TestControlCalls(t *testing.T) {
 	if err := r.Remove(ctx, "server", "gone"); err != nil {
 		t.Error(err)
 	}
+	counted := WindowRequest{Key: "rate/7", Limit: 60, Want: 1 << 40}
+	must0(t, WindowReply{Granted: 1 << 40, Window: 1 << 40, EndsMillis: 59_999})(r.Window(ctx, "server", counted))
 	for _, held := range []bool{true, false} {
 		r.back.held = held
 		if got, ok, err := r.ConfirmBlob(ctx, "server", someCID); err != nil || ok != held || got != r.back.receipt {
@@ -226,7 +228,7 @@ func TestControlCalls(t *testing.T) {
 			t.Errorf("StatBlob = %+v, %t, %v", got, ok, err)
 		}
 	}
-	want := []any{"you", join, join, storage.NodeID("gone"), someCID, someCID, someCID, someCID}
+	want := []any{"you", join, join, storage.NodeID("gone"), counted, someCID, someCID, someCID, someCID}
 	if !reflect.DeepEqual(r.back.seen, want) {
 		t.Errorf("the server saw %v", r.back.seen)
 	}

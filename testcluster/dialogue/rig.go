@@ -36,6 +36,13 @@ type Rig struct {
 	dialect *Dialect
 }
 
+// minuteBegan is a clock on which a minute has just begun: no limit of a minute
+// begins anew in the middle of a dialogue.
+func minuteBegan() func() time.Time {
+	late := time.Since(time.Now().Truncate(time.Minute))
+	return func() time.Time { return time.Now().Add(-late) }
+}
+
 // NewRig starts a node and returns once it is ready. configure may be nil.
 func (d *Dialect) NewRig(t *testing.T, configure func(c *node.Config)) *Rig {
 	t.Helper()
@@ -44,7 +51,7 @@ func (d *Dialect) NewRig(t *testing.T, configure func(c *node.Config)) *Rig {
 		DataDir: t.TempDir(), Name: "n0", Secret: []byte(cluster.NewSecret()),
 		HTTP: "127.0.0.1:0", RPC: "127.0.0.1:0", Gossip: "127.0.0.1:0", Admin: "127.0.0.1:0",
 		FreeFloorBytes: -1, CacheBytes: 1 << 20, Version: "test",
-		Logger: slog.New(slog.NewJSONHandler(log, nil)),
+		Logger: slog.New(slog.NewJSONHandler(log, nil)), Clock: minuteBegan(),
 	}
 	if configure != nil {
 		configure(&cfg)
