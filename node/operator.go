@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"net/netip"
-	"net/url"
 	"strings"
 
 	"ringbin/storage"
@@ -174,18 +173,9 @@ func (s *Service) SetSettings(ctx context.Context, c Caller, p SettingsPatch) (S
 			}
 		}
 	}
-	if p.PasteWizard != nil && p.PasteWizard.BaseURL != nil && !goodBaseURL(*p.PasteWizard.BaseURL) {
-		return Settings{}, storage.Invalid(op, "invalid_parameter", "pastewizard.base_url", "empty, or an absolute URL with http or https and a host, and no query")
+	if p.PasteWizard != nil && p.PasteWizard.BaseURL != nil && *p.PasteWizard.BaseURL != "" && !absolute(*p.PasteWizard.BaseURL) {
+		return Settings{}, storage.Invalid(op, "invalid_parameter", "pastewizard.base_url", "an absolute http or https URL without query, or empty")
 	}
 	v, _, err := submit[meta.Settings](ctx, s, c, meta.SetSettings{Patch: p}, nil)
 	return v, err
-}
-
-// goodBaseURL reports whether URLs can begin with a text.
-func goodBaseURL(text string) bool {
-	if text == "" {
-		return true
-	}
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == ""
 }

@@ -219,52 +219,38 @@ func (c *check) ends() error {
 		if err != nil {
 			return true, c.say("%v", err)
 		}
-		due := false
-		switch end {
-		case endOfLink:
-			l, ok, err := lookUp[Link](c.r, linkKey(string(id)))
-			if err != nil {
-				return false, err
-			}
-			due = ok && l.Expires == at
-		case endOfClicks:
-			_, ok, err := lookUp[Link](c.r, linkKey(string(id)))
-			if err != nil {
-				return false, err
-			}
-			due = !ok
-		case endOfKeyRequest:
-			r, ok, err := lookUp[KeyRequest](c.r, pendingKey(id))
-			if err != nil {
-				return false, err
-			}
-			due = ok && r.Expires == at
-		case endOfDay:
-			due = len(id) == 4 && at == eraseAt(int32(binary.BigEndian.Uint32(id)))
-		case endOfVersions:
-			if due, err = c.cleared(id); err != nil {
-				return false, err
-			}
-		case endOfCollection:
-			if due, err = c.leaving(id); err != nil {
-				return false, err
-			}
-		case endOfNote:
-			n, ok, err := lookUp[Note](c.r, noteKey(string(id)))
-			if err != nil {
-				return false, err
-			}
-			due = ok && n.Ends == at
-		case endOfSession:
-			s, ok, err := lookUp[Session](c.r, sessionKey(id))
-			if err != nil {
-				return false, err
-			}
-			due = ok && s.Expires == at
+		ends, err := c.endsAt(at, end, id)
+		if err == nil && !ends {
+			err = c.say("key %x is the end of nothing", k)
 		}
-		if !due {
-			return true, c.say("key %x is the end of nothing", k)
-		}
-		return true, nil
+		return true, err
 	})
+}
+
+// endsAt reports whether there is what a row of tableDue names, with that end.
+func (c *check) endsAt(at int64, end byte, id []byte) (bool, error) {
+	switch end {
+	case endOfLink:
+		l, ok, err := lookUp[Link](c.r, linkKey(string(id)))
+		return ok && l.Expires == at, err
+	case endOfClicks:
+		_, ok, err := lookUp[Link](c.r, linkKey(string(id)))
+		return !ok, err
+	case endOfKeyRequest:
+		r, ok, err := lookUp[KeyRequest](c.r, pendingKey(id))
+		return ok && r.Expires == at, err
+	case endOfDay:
+		return len(id) == 4 && at == eraseAt(int32(binary.BigEndian.Uint32(id))), nil
+	case endOfVersions:
+		return c.cleared(id)
+	case endOfCollection:
+		return c.leaving(id)
+	case endOfNote:
+		n, ok, err := lookUp[Note](c.r, noteKey(string(id)))
+		return ok && n.Ends == at, err
+	case endOfSession:
+		s, ok, err := lookUp[Session](c.r, sessionKey(id))
+		return ok && s.Expires == at, err
+	}
+	return false, nil
 }
