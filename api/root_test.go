@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ringbin/api/paste69"
+	"ringbin/api/pastewizard"
 	"ringbin/storage"
 )
 
@@ -43,6 +44,15 @@ func TestDialectsOnOneRoot(t *testing.T) {
 		{http.MethodGet, "/AAAAAAAB", 404, `{"success":false,"error":"Paste not found or expired"}`},
 		{http.MethodPost, "/livez", 405, `"code":"method_not_allowed"`},
 		{http.MethodGet, "/openapi/paste69.yaml", 200, string(paste69.OpenAPI)},
+		{http.MethodGet, "/openapi/pastewizard.yaml", 200, string(pastewizard.OpenAPI)},
+		{http.MethodGet, "/api/v1", 401, `{"ok":false,"error":"Missing API token"}`},
+		{http.MethodGet, "/api/v1/nothing", 401, `{"ok":false,"error":"Missing API token"}`},
+		{http.MethodGet, "/api/v10/nothing", 404, `"code":"endpoint_not_found"`},
+		{http.MethodGet, "/login", 200, "<!doctype html>"},
+		{http.MethodGet, "/login/", 404, `{"success":false,"error":"Paste not found or expired"}`},
+		{http.MethodGet, "/s/abcdef", 404, "<!doctype html>"},
+		{http.MethodGet, "/s/abc/def", 404, `{"success":false,"error":"Not found"}`},
+		{http.MethodGet, "/p/abcdefgh", 404, `{"success":false,"error":"Paste not found or expired"}`},
 	} {
 		if a := request(t, tt.method, public+tt.path, ""); a.status != tt.status || !strings.Contains(a.body, tt.body) {
 			t.Errorf("%s %s: %d %.200s", tt.method, tt.path, a.status, a.body)
@@ -53,7 +63,8 @@ func TestDialectsOnOneRoot(t *testing.T) {
 // A node that has too much to do says so in the path's own dialect.
 func TestOverloadedInEachDialect(t *testing.T) {
 	t.Parallel()
-	rt := &root{paste69: &paste69.Dialect{}}
+	n, _ := openNode(t)
+	rt := &root{paste69: &paste69.Dialect{}, wizard: pastewizard.New(n.Service())}
 	f, _, _ := testFront(t)
 	f.render = rt.writeError
 	f.next = http.NotFoundHandler()
@@ -61,6 +72,9 @@ func TestOverloadedInEachDialect(t *testing.T) {
 	for path, want := range map[string]string{
 		"/api/balance": `"code":"overloaded"`,
 		"/p/list":      `{"success":false,"error":"The service is temporarily unavailable, please try again later"}`,
+		"/p/abcdefgh":  `{"success":false,"error":"The service is temporarily unavailable, please try again later"}`,
+		"/api/v1/x":    `{"ok":false,"error":"Try again later"}`,
+		"/login":       "<!doctype html>",
 	} {
 		if w := do(t, f, path); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)

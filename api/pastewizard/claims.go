@@ -48,7 +48,10 @@ func (d *Dialect) ClaimsPaste(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions:
 		here, err := d.s.NoteHere(r.Context(), id)
-		return here && err == nil // else Paste69 finds out itself that it can't be known
+		if err != nil {
+			return r.Method == http.MethodPost // else Paste69 finds out itself that it can't be known
+		}
+		return here
 	}
 	return false
 }
