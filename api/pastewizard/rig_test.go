@@ -28,7 +28,7 @@ var dialect = &dialogue.Dialect{
 	Document: pastewizard.OpenAPI,
 	Kinds: map[string]string{
 		"hash": `[0-9A-Za-z]{8}`, "code": `[0-9A-Za-z]{6}`, "token": `pw_[0-9A-Za-z]{43}`, "date": `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`,
-		"ulid": `[0-9A-Z]{26}`,
+		"day": `\d{4}-\d\d-\d\d`, "clock": `\d\d:\d\d:\d\d`, "ulid": `[0-9A-Z]{26}`,
 	},
 	Configure: func(c *node.Config, vars map[string]string) {
 		for p := range strings.FieldsSeq(vars["CONFIG_PROXIES"]) {
