@@ -13,12 +13,12 @@ type fields map[fieldName]value
 // fieldName is one of fieldNames, or empty.
 type fieldName string
 
-// fieldNames are those of all endpoints, and of the pages' forms.
+// fieldNames are those of all endpoints, and of the forms of pages.
 var fieldNames = []string{
 	"token", "hash", "title", "content", "language", "privacy", "expiry", "password", "clear_password", "highlight", "burn_after_read",
 	"user_id", "token_id", "name", "scopes", "rate_limit_per_minute", "revoked", "limit", "cursor",
 	"from", "to", "endpoint", "status", "ip",
-	"confirm", "key", "action", "back",
+	"confirm", "key", "action", "back", "scope_read", "scope_write", "scope_admin",
 }
 
 // UnmarshalText forgets names that nobody asks for.
