@@ -93,7 +93,10 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		}
 	}
 	ctx := cmd.Context()
-	b := &bench{o: o, sizes: sizes, progress: cmd.ErrOrStderr(), client: newLoadClient()}
+	b := &bench{o: o, sizes: sizes, progress: io.Discard, client: newLoadClient()}
+	if w := cmd.ErrOrStderr(); isTerminal(w) {
+		b.progress = w
+	}
 	defer b.client.CloseIdleConnections()
 	if b.report.Machine, err = measureMachine(o.dir); err != nil {
 		return err
