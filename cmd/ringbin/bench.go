@@ -28,7 +28,7 @@ const (
 	workGet     = "get"
 	workMixed   = "mixed"
 	workBalance = "balance" // strong reads through a node that follows
-	workMemory  = "memory"  // of nodes that do nothing, and that take large uploads
+	workMemory  = "memory"  // of nodes that do nothing, and of those that take large uploads
 )
 
 var works = []string{workPut, workGet, workMixed, workBalance, workMemory}
@@ -165,7 +165,7 @@ func (b *bench) cluster(ctx context.Context) error {
 	wanted := func(w string) bool { return slices.Contains(b.o.works, w) }
 	if wanted(workMemory) && b.nodes.known() {
 		var err error
-		if b.report.IdleBytes, err = b.nodes.idleMemory(ctx); err != nil {
+		if b.report.IdleBytes, b.report.IdleCPUs, err = b.nodes.idle(ctx); err != nil {
 			return err
 		}
 	}

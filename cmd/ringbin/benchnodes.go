@@ -33,6 +33,7 @@ const (
 const (
 	scrapeWithin = 30 * time.Second // the machine is busy
 	watchEvery   = 200 * time.Millisecond
+	idleWatched  = 3 * time.Second
 	settleEvery  = 500 * time.Millisecond
 	settledLooks = 4 // in a row that show the same
 	settleWithin = 2 * time.Minute
@@ -137,10 +138,18 @@ func (s sample) restsSince(last sample) bool {
 	return true
 }
 
-// idleMemory is the largest node's, once nothing is going on.
-func (n *nodes) idleMemory(ctx context.Context) (float64, error) {
-	s, err := n.settle(ctx)
-	return s.most(metricResident), err
+// idle is what the nodes use while nothing is going on: the largest one's memory,
+// and how many CPUs all of them keep busy.
+func (n *nodes) idle(ctx context.Context) (resident, cpus float64, err error) {
+	before, err := n.settle(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	if !pause(ctx, idleWatched) {
+		return 0, 0, ctx.Err()
+	}
+	after, err := n.sample(ctx)
+	return after.most(metricResident), grown(before, after, metricCPU) / idleWatched.Seconds(), err
 }
 
 // watchMemory looks at the nodes' memory until the function that it returns is

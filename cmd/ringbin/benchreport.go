@@ -13,8 +13,10 @@ type benchReport struct {
 	// Floors are of a bare HTTP server that answers from memory.
 	Floors []benchRow `json:"floors"`
 	Rows   []benchRow `json:"rows"`
-	// Memory of the node that has the most; 0: not measured.
+	// Memory of the node that has the most, and CPUs that all nodes together keep
+	// busy; 0: not measured.
 	IdleBytes float64 `json:"memory_idle_bytes,omitempty"`
+	IdleCPUs  float64 `json:"cpus_idle,omitempty"`
 	BusyBytes float64 `json:"memory_large_uploads_bytes,omitempty"`
 	Goals     []goal  `json:"goals"`
 }
@@ -116,6 +118,9 @@ func printBench(w io.Writer, r *benchReport) {
 		if x.Failed > 0 {
 			_, _ = fmt.Fprintf(w, "%s %s: %d failed, the first one: %s\n", x.Kind, sizeText(x.SizeBytes), x.Failed, x.FirstError)
 		}
+	}
+	if r.IdleBytes > 0 {
+		_, _ = fmt.Fprintf(w, "while nothing is going on the largest node has %.0f MiB, and all of them keep %.3f CPUs busy\n", r.IdleBytes/mib, r.IdleCPUs)
 	}
 	if len(r.Goals) == 0 {
 		return
