@@ -30,6 +30,7 @@ func (n *Node) registerMetrics() {
 	gauge("fsm_applied_index", "Index of the last log entry that the metadata has applied.", func() float64 { return float64(n.fsm.AppliedIndex()) })
 	n.raftMetrics(gauge)
 	n.storeMetrics(gauge)
+	n.diskMetrics()
 	n.repairMetrics(gauge)
 	n.ringMetrics(gauge)
 	n.ledgerMetrics(gauge)
@@ -45,6 +46,10 @@ func (n *Node) raftMetrics(gauge gaugeFunc) {
 	gauge("raft_commit_index", "Commit index that this node knows.", func() float64 { return float64(raft.CommitIndex()) })
 	gauge("raft_is_leader", "1 on the leader.", func() float64 { return number(raft.IsLeader()) })
 	gauge("raft_voters", "Members that vote.", func() float64 { return float64(len(raft.Voters())) })
+	n.counter("raft_rounds_total", "Log entries with commands that this node has brought into the log as leader.", func() float64 {
+		return float64(n.proposer.rounded.entries.Load())
+	})
+	n.counter("raft_round_commands_total", "Commands in them.", func() float64 { return float64(n.proposer.rounded.commands.Load()) })
 	gauge("raft_last_contact_seconds", "Time since this node last heard of the leader.", func() float64 { return sinceSeconds(raft.LastContact()) })
 }
 

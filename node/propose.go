@@ -62,6 +62,8 @@ type proposer struct {
 
 	gather chan struct{} // a proposal waits
 	rounds chan *round   // packs that wait on this node as leader
+
+	rounded struct{ entries, commands atomic.Int64 } // brought into the log as leader
 }
 
 // proposal is one command on its way; tried tells what became of its pack.
@@ -396,6 +398,10 @@ func (p *proposer) commit(ctx context.Context, rounds []*round) {
 		return
 	}
 	index, err := raft.Apply(ctx, meta.Pack(p.stamp(ctx), commands))
+	if err == nil {
+		p.rounded.entries.Add(1)
+		p.rounded.commands.Add(int64(len(commands)))
+	}
 	answer(live, roundResult{index: index, err: err})
 	if err == nil && len(p.rounds) == 0 {
 		raft.Poke(index)

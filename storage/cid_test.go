@@ -329,7 +329,7 @@ func BenchmarkSumCID(b *testing.B) {
 	for _, size := range []struct {
 		name  string
 		bytes int
-	}{{"64B", 64}, {"65B", 65}, {"1MiB", 1 << 20}} {
+	}{{"64B", 64}, {"65B", 65}, {"1KiB", 1 << 10}, {"1MiB", 1 << 20}} {
 		b.Run(size.name, func(b *testing.B) {
 			content := make([]byte, size.bytes)
 			b.SetBytes(int64(size.bytes))

@@ -128,10 +128,14 @@ func putFile(ctx context.Context, c *client, path string, days int, progress io.
 	return s, nil
 }
 
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // newBar shows progress when w is a terminal.
 func newBar(w io.Writer, name string, size int64) (wrap func(io.ReadCloser) io.ReadCloser, done func()) {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(w) {
 		return func(r io.ReadCloser) io.ReadCloser { return r }, func() {}
 	}
 	p := mpb.New(mpb.WithOutput(w))

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,7 @@ func serveCommand() *cobra.Command {
 	var cfg node.Config
 	var format, level, passwordFile string
 	var proxies []string
+	var waits bool
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a node", Args: cobra.NoArgs,
 		Long: "Run a node. Alone it is a cluster of one. With --join and --bootstrap-expect, the same on every node,\n" +
@@ -73,6 +75,7 @@ func serveCommand() *cobra.Command {
 	f.IntVar(&cfg.RaftMultiplier, "raft-multiplier", 1, "stretch Raft's timeouts on slow machines")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&waits, "profile-waits", false, "note where goroutines wait, for pprof's mutex and block on the admin port; it costs a little")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cfg.DataDir == "" {
 			return errors.New("data-dir: required")
@@ -88,9 +91,23 @@ func serveCommand() *cobra.Command {
 			return err
 		}
 		cfg.Version = version
+		if waits {
+			profileWaits()
+		}
 		return serve(cmd.Context(), cmd.ErrOrStderr(), cfg)
 	}
 	return cmd
+}
+
+// How much is noted of where goroutines wait.
+const (
+	mutexNoted = 10      // one of so many contended mutexes
+	waitNoted  = 100_000 // ns: one wait for each so much waiting
+)
+
+func profileWaits() {
+	runtime.SetMutexProfileFraction(mutexNoted)
+	runtime.SetBlockProfileRate(waitNoted)
 }
 
 func prefixes(list []string) ([]netip.Prefix, error) {
