@@ -10,23 +10,10 @@ import (
 
 // The pages of administrators: what the endpoints for tokens and logs do.
 
-// account is the one whose number a field has; "" when it was left empty.
-func (v *visit) account(f fields) (string, error) {
-	if f["user_id"].text == "" {
-		return "", nil
-	}
-	number, err := f.number("user_id", 1, numberMax)
-	if err != nil {
-		return "", err
-	}
-	account, err := v.service().AccountByNumber(v.r.Context(), v.caller, *number)
-	return account.ID, err
-}
-
 func (v *visit) showTokens() error {
 	query := v.query()
 	user := query["user_id"].text
-	account, err := v.account(query)
+	account, err := v.d.account(v.r.Context(), v.caller, query)
 	if err != nil {
 		return err
 	}
@@ -57,15 +44,14 @@ func (v *visit) changeTokens() error {
 
 // createAnyToken makes a token for any account.
 func (v *visit) createAnyToken(form fields) error {
+	form = form.filled()
 	t := node.NewToken{Scopes: form.ticked(adminScopes)}
 	var err error
-	if t.Account, err = v.account(form); err != nil {
+	if t.Account, err = v.d.account(v.r.Context(), v.caller, form); err != nil {
 		return err
 	}
-	if form["rate_limit_per_minute"].text != "" {
-		if t.RatePerMinute, err = form.number("rate_limit_per_minute", 0, rateMax); err != nil {
-			return err
-		}
+	if t.RatePerMinute, err = form.number("rate_limit_per_minute", 0, rateMax); err != nil {
+		return err
 	}
 	return v.createToken(t, form, tokensPath)
 }

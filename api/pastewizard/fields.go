@@ -172,6 +172,15 @@ func (f fields) password() (string, error) {
 	return password, err
 }
 
+// tokenID is the token that has to be named.
+func (f fields) tokenID() (int64, error) {
+	number, err := f.number("token_id", 1, numberMax)
+	if err != nil || number == nil {
+		return 0, invalid("token_id")
+	}
+	return *number, nil
+}
+
 // name reads the name of a token.
 func (f fields) name() (string, error) {
 	name, err := f.text("name")

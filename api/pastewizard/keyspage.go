@@ -121,12 +121,3 @@ func (v *visit) revokeToken(form fields, back string) error {
 	}
 	return v.redirect(http.StatusSeeOther, back)
 }
-
-// tokenID is the token that a form names.
-func (f fields) tokenID() (int64, error) {
-	number, err := f.number("token_id", 1, numberMax)
-	if err != nil || number == nil {
-		return 0, invalid("token_id")
-	}
-	return *number, nil
-}

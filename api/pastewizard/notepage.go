@@ -65,13 +65,12 @@ func (v *visit) openNote() error {
 	if err != nil {
 		return err
 	}
+	unlock := ""
 	if reader.Password != "" {
-		// From here on the unlock stands for the password, which is costly to check.
-		unlock, err := v.service().UnlockNote(v.r.Context(), reader, hash)
-		if err != nil {
+		if unlock, err = v.service().UnlockNote(v.r.Context(), reader, hash); err != nil {
 			return v.refusedBy(err, hash)
 		}
-		reader.Password, reader.Unlock = "", unlock
+		reader.Password, reader.Unlock = "", unlock // it is as good, and costs less to check
 	}
 	n, err := v.service().CheckNote(v.r.Context(), reader, hash)
 	switch {
@@ -80,8 +79,8 @@ func (v *visit) openNote() error {
 	case n.Burn && confirmed:
 		return v.deliver(reader, n)
 	}
-	if reader.Unlock != "" {
-		v.setUnlock(hash, reader.Unlock)
+	if unlock != "" {
+		v.setUnlock(hash, unlock)
 	}
 	return v.redirect(http.StatusSeeOther, "/p/"+hash)
 }

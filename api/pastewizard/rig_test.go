@@ -19,7 +19,8 @@ import (
 // dialect is PasteWizard in dialogues. Given are tokens without a limit: $TOKEN
 // of the account $ACCOUNT, whose number is 1, may read and write, $READ and
 // $WRITE of the same account one of both; $OTHER of account 2 may read and
-// write; $ADMIN is of account 3. $BASE is what URLs begin with. An archive may
+// write; $ADMIN is of account 3. $BASE is what URLs begin with. $LOGIN is a key of
+// $ACCOUNT that is no token. An archive may
 // define CONFIG_PROXIES for its node. Answers are compared byte by byte: the
 // order of members is part of the contract.
 //
@@ -28,7 +29,7 @@ var dialect = &dialogue.Dialect{
 	Document: pastewizard.OpenAPI,
 	Kinds: map[string]string{
 		"hash": `[0-9A-Za-z]{8}`, "code": `[0-9A-Za-z]{6}`, "token": `pw_[0-9A-Za-z]{43}`, "date": `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`,
-		"day": `\d{4}-\d\d-\d\d`, "clock": `\d\d:\d\d:\d\d`, "ulid": `[0-9A-Z]{26}`,
+		"day": `\d{4}-\d\d-\d\d`, "clock": `\d\d:\d\d:\d\d`, "ulid": `[0-9A-Z]{26}`, "login": `[0-9A-Za-z]{43}`, "unlock": `[0-9A-Za-z_-]{54}`,
 	},
 	Configure: func(c *node.Config, vars map[string]string) {
 		for p := range strings.FieldsSeq(vars["CONFIG_PROXIES"]) {
@@ -40,6 +41,7 @@ var dialect = &dialogue.Dialect{
 		vars["BASE"] = "http://" + dialogue.Host
 		vars["ACCOUNT"] = newAccount(t, r, "owner@example.com", "John Doe")
 		vars["TOKEN"] = newToken(t, r, vars["ACCOUNT"], `"read","write"`, 0)
+		vars["LOGIN"] = newKey(t, r, vars["ACCOUNT"])
 		vars["READ"], vars["WRITE"] = newToken(t, r, vars["ACCOUNT"], `"read"`, 0), newToken(t, r, vars["ACCOUNT"], `"write"`, 0)
 		vars["OTHER"] = newToken(t, r, newAccount(t, r, "other@example.com", "Jane"), `"read","write"`, 0)
 		vars["ADMIN"] = newToken(t, r, newAccount(t, r, "admin@example.com", "Root"), `"admin"`, 0)
@@ -97,6 +99,12 @@ func newToken(t *testing.T, r *dialogue.Rig, account, scopes string, limit int) 
 	t.Helper()
 	a := r.Call(t, http.MethodPost, "/api/admin/accounts/"+account+"/apikeys", r.Node.AdminToken(),
 		fmt.Sprintf(`{"name":"ci","api":"pastewizard","scopes":[%s],"rate_limit_per_minute":%d}`, scopes, limit))
+	return a.Member(t, "key")
+}
+
+func newKey(t *testing.T, r *dialogue.Rig, account string) string {
+	t.Helper()
+	a := r.Call(t, http.MethodPost, "/api/admin/accounts/"+account+"/apikeys", r.Node.AdminToken(), `{"name":"cli"}`)
 	return a.Member(t, "key")
 }
 

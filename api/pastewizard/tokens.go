@@ -1,6 +1,10 @@
 package pastewizard
 
-import "ringbin/node"
+import (
+	"context"
+
+	"ringbin/node"
+)
 
 // tokenBody is a token as administrators see it. Its text is not in it: it is
 // shown once, to who made it.
@@ -53,26 +57,14 @@ func (c *call) user(account string) *userBody {
 	return &userBody{number, name}
 }
 
-// account is the one that a field names by its number; "" when it was not sent.
-func (c *call) account(name fieldName) (string, error) {
-	number, err := c.fields.number(name, 1, numberMax)
+// account is the one whose number is sent as user_id; "" when none is.
+func (d *Dialect) account(ctx context.Context, caller node.Caller, f fields) (string, error) {
+	number, err := f.number("user_id", 1, numberMax)
 	if err != nil || number == nil {
 		return "", err
 	}
-	account, err := c.service().AccountByNumber(c.r.Context(), c.caller, *number)
+	account, err := d.s.AccountByNumber(ctx, caller, *number)
 	return account.ID, err
-}
-
-// tokenID is the token that has to be named.
-func (c *call) tokenID() (int64, error) {
-	number, err := c.fields.number("token_id", 1, numberMax)
-	if err != nil {
-		return 0, err
-	}
-	if number == nil {
-		return 0, invalid("token_id")
-	}
-	return *number, nil
 }
 
 func (c *call) listTokens() error {
@@ -84,7 +76,7 @@ func (c *call) listTokens() error {
 	if q.Revoked, err = c.fields.flag("revoked", false); err != nil {
 		return err
 	}
-	if q.Account, err = c.account("user_id"); err != nil {
+	if q.Account, err = c.d.account(c.r.Context(), c.caller, c.fields); err != nil {
 		return err
 	}
 	page, err := c.service().Tokens(c.r.Context(), c.caller, q)
@@ -113,7 +105,7 @@ func (c *call) createToken() error {
 	if t.RatePerMinute, err = c.fields.number("rate_limit_per_minute", 0, rateMax); err != nil {
 		return err
 	}
-	if t.Account, err = c.account("user_id"); err != nil {
+	if t.Account, err = c.d.account(c.r.Context(), c.caller, c.fields); err != nil {
 		return err
 	}
 	key, token, err := c.service().CreateToken(c.r.Context(), c.caller, t)
@@ -124,7 +116,7 @@ func (c *call) createToken() error {
 }
 
 func (c *call) editToken() error {
-	number, err := c.tokenID()
+	number, err := c.fields.tokenID()
 	if err != nil {
 		return err
 	}
@@ -146,7 +138,7 @@ func (c *call) editToken() error {
 }
 
 func (c *call) revokeToken() error {
-	number, err := c.tokenID()
+	number, err := c.fields.tokenID()
 	if err != nil {
 		return err
 	}

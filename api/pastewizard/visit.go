@@ -2,6 +2,7 @@ package pastewizard
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -197,16 +198,13 @@ func (v *visit) form() (fields, error) {
 	return parseBody(v.r.Header.Get("Content-Type"), body)
 }
 
-// query reads the fields of a form that stands in the URL. Browsers send those
-// that were left empty, too.
-func (v *visit) query() fields {
-	all := parseForm(v.r.URL.RawQuery)
-	for name, value := range all {
-		if strings.TrimSpace(value.text) == "" {
-			delete(all, name)
-		}
-	}
-	return all
+// query reads the fields of a form that stands in the URL.
+func (v *visit) query() fields { return parseForm(v.r.URL.RawQuery).filled() }
+
+// filled is a form without the fields that were left empty: browsers send those, too.
+func (f fields) filled() fields {
+	maps.DeleteFunc(f, func(_ fieldName, v value) bool { return v.kind == valueText && strings.TrimSpace(v.text) == "" })
+	return f
 }
 
 // site is where a browser reaches the node.
