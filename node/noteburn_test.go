@@ -231,7 +231,7 @@ func TestBurnOfEdited(t *testing.T) {
 			s, l := bareNotes(t)
 			n := s.testNote(t, "note0001", "edited 0 times", burns)
 			done, last := 0, "edited 0 times"
-			l.oneLog.before = func(int) error {
+			l.before = func(int) error {
 				if done == edits {
 					return nil
 				}
@@ -248,8 +248,8 @@ func TestBurnOfEdited(t *testing.T) {
 				b, err := meta.Encode(s.n.proposer.named(meta.Header{}), meta.EditNote{
 					Hash: n.Hash, Account: "a", Admin: true, Content: &meta.NoteContent{CID: storage.SumCID(sealed), Sealed: wrapped},
 				})
-				l.oneLog.index++
-				l.oneLog.fsm.Apply(&raft.Log{Index: l.oneLog.index, Term: 1, Type: raft.LogCommand, Data: meta.Pack(s.now(), [][]byte{b})})
+				l.index++
+				l.fsm.Apply(&raft.Log{Index: l.index, Term: 1, Type: raft.LogCommand, Data: meta.Pack(s.now(), [][]byte{b})})
 				return err
 			}
 			v, err := s.ReadNote(t.Context(), NoteReader{}, n.Hash)
@@ -324,14 +324,14 @@ func TestBurnChecksAgain(t *testing.T) {
 			s, l := bareNotes(t)
 			n := s.testNote(t, "note0001", "for one", burns)
 			once := false
-			l.oneLog.before = func(int) error {
+			l.before = func(int) error {
 				if once {
 					return nil
 				}
 				once = true
 				b, err := meta.Encode(s.n.proposer.named(meta.Header{}), c.do(n.Hash))
-				l.oneLog.index++
-				l.oneLog.fsm.Apply(&raft.Log{Index: l.oneLog.index, Term: 1, Type: raft.LogCommand, Data: meta.Pack(s.now(), [][]byte{b})})
+				l.index++
+				l.fsm.Apply(&raft.Log{Index: l.index, Term: 1, Type: raft.LogCommand, Data: meta.Pack(s.now(), [][]byte{b})})
 				return err
 			}
 			_, err := s.ReadNote(t.Context(), NoteReader{}, n.Hash)

@@ -16,12 +16,12 @@ import (
 	"ringbin/storage/meta"
 )
 
-// lockedNote is a note with a password.
-func (s *Service) lockedNote(t *testing.T, hash, password string, edit func(*meta.CreateNote)) Note {
+// lockedNote is a note with the password sesame.
+func (s *Service) lockedNote(t *testing.T, hash string, edit func(*meta.CreateNote)) Note {
 	t.Helper()
 	return s.testNote(t, hash, "behind a password", func(cmd *meta.CreateNote) {
 		var err error
-		if cmd.Password, err = s.passwords.hash(t.Context(), password); err != nil {
+		if cmd.Password, err = s.passwords.hash(t.Context(), "sesame"); err != nil {
 			t.Fatal(err)
 		}
 		if edit != nil {
@@ -45,7 +45,7 @@ func TestPasswordHash(t *testing.T) {
 	p := newPasswords()
 	seen := map[string]bool{}
 	for _, password := range []string{"x", "x", "pä\x00ss", strings.Repeat("long", passwordBytesMax/4)} {
-		hash, err := p.hash(t.Context(), password)
+		hash, err := p.hash(t.Context(), "sesame")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,8 +71,8 @@ func TestPasswordOfNote(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, l := bareNotes(t)
-		n := s.lockedNote(t, "note0001", "sesame", nil)
-		other := s.lockedNote(t, "note0002", "sesame", burns)
+		n := s.lockedNote(t, "note0001", nil)
+		other := s.lockedNote(t, "note0002", burns)
 		reader := onWeb("192.0.2.1")
 		check := func(what string, r NoteReader, hash, want string) {
 			t.Helper()
@@ -153,7 +153,7 @@ func TestPasswordOfNote(t *testing.T) {
 func TestUnlockAcrossEpochs(t *testing.T) {
 	t.Parallel()
 	s, _ := bareNotes(t)
-	n := s.lockedNote(t, "note0001", "sesame", nil)
+	n := s.lockedNote(t, "note0001", nil)
 	_, secret, _ := strings.Cut(cluster.NewSecret(), ":")
 	older, newer := cluster.NewSecret(), "2:"+secret
 	trust := func(lines ...string) *cluster.Trust {
@@ -175,8 +175,8 @@ func TestUnlockAcrossEpochs(t *testing.T) {
 			s.n.trust = by
 			_, err := s.CheckNote(t.Context(), onWeb("192.0.2.1").with("", unlock), n.Hash)
 			signedOld, signedNew := strings.HasPrefix(signs, "old"), strings.HasPrefix(signs, "new")
-			good := !(signedOld && reads == "new" || signedNew && reads == "old")
-			if good != (err == nil) {
+			unknown := signedOld && reads == "new" || signedNew && reads == "old"
+			if unknown == (err == nil) {
 				t.Errorf("signed by %s, read by %s: %v", signs, reads, err)
 			}
 		}
@@ -190,8 +190,8 @@ func TestPasswordAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := bareNotes(t)
-		n := s.lockedNote(t, "note0001", "sesame", nil)
-		other := s.lockedNote(t, "note0002", "sesame", nil)
+		n := s.lockedNote(t, "note0001", nil)
+		other := s.lockedNote(t, "note0002", nil)
 		reader := onWeb("2001:db8::1")
 		try := func(r NoteReader, hash, password string) string {
 			_, err := s.CheckNote(t.Context(), r.with(password, ""), hash)
@@ -244,7 +244,7 @@ func TestPasswordsComputeTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := bareNotes(t)
-		n := s.lockedNote(t, "note0001", "sesame", nil)
+		n := s.lockedNote(t, "note0001", nil)
 		var releases []func()
 		for range passwordsAtOnce {
 			release, err := s.passwords.turn(t.Context())

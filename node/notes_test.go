@@ -260,7 +260,8 @@ func TestNoteEdits(t *testing.T) {
 			{"language guessed by what is there", node.NoteEdit{Language: new(node.LanguageAuto)}, func(n node.Note) bool { return n.Language == "go" }},
 			{"content", node.NoteEdit{Content: new([]byte("two"))}, func(n node.Note) bool { return n.Language == "go" && n.CID != was.CID }},
 			{
-				"content and language", node.NoteEdit{Content: new([]byte("three")), Language: new(node.LanguageAuto)},
+				"content and language",
+				node.NoteEdit{Content: new([]byte("three")), Language: new(node.LanguageAuto)},
 				func(n node.Note) bool { return n.Language == "plaintext" },
 			},
 			{"privacy", node.NoteEdit{Privacy: &private}, func(n node.Note) bool { return n.Privacy == node.PrivacyPrivate }},

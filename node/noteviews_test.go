@@ -130,9 +130,10 @@ func TestNoteViewsAreWritten(t *testing.T) {
 		var views, written int64
 		var writtenAt time.Time
 		for i := range 600 {
-			if i%100 == 50 {
+			switch i % 100 {
+			case 50:
 				l.set(true, false)
-			} else if i%100 == 70 {
+			case 70:
 				l.set(false, false)
 			}
 			v, err := s.ReadNote(t.Context(), NoteReader{}, n.Hash)

@@ -107,7 +107,7 @@ func TestSessionsEnd(t *testing.T) {
 	}
 	open := func(secret string) string {
 		t.Helper()
-		cookie := r.login(0, secret)
+		cookie := r.login(0, secret) //nolint:contextcheck // the rig has it
 		for i := range r.nodes {
 			must(r.s(i).Session(ctx, cookie))(t)
 		}

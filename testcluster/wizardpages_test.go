@@ -20,7 +20,7 @@ import (
 // shown to the other, too.
 type wizardSite struct {
 	t                   *testing.T
-	ctx                 context.Context //nolint:containedctx // the browser's
+	ctx                 context.Context
 	c                   *testcluster.Cluster
 	account, key, token string
 }

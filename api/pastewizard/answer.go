@@ -27,10 +27,9 @@ func (c *call) reply(v any) error {
 }
 
 // replyHead answers HEAD where the answer to GET is not made.
-func (c *call) replyHead(contentType string) error {
+func (c *call) replyHead(contentType string) {
 	c.w.Header().Set("Content-Type", contentType)
 	c.w.WriteHeader(http.StatusOK)
-	return nil
 }
 
 // contentStep is how much of a content is written at a time.

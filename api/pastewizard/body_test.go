@@ -50,8 +50,10 @@ func TestParseBody(t *testing.T) {
 		{name: "another type", contentType: "text/plain", fault: unsupportedType},
 		{name: "no type that can be", contentType: "json", body: "{}", fault: unsupportedType},
 
-		{name: "an object", contentType: "application/json", body: ` {"title": "a\/b\u00e9", "content": null, "limit": 7, "scopes": ["read"]} `,
-			want: map[fieldName]string{"title": "a/bé", "content": "nothing", "limit": "[7]", "scopes": `[["read"]]`}},
+		{
+			name: "an object", contentType: "application/json", body: ` {"title": "a\/b\u00e9", "content": null, "limit": 7, "scopes": ["read"]} `,
+			want: map[fieldName]string{"title": "a/bé", "content": "nothing", "limit": "[7]", "scopes": `[["read"]]`},
+		},
 		{name: "a type with parameters", contentType: "Application/JSON; charset=latin1", body: `{"title":"é"}`, want: map[fieldName]string{"title": "é"}},
 		{name: "the last member counts", contentType: "application/json", body: `{"title":"a","title":"b"}`, want: map[fieldName]string{"title": "b"}},
 		{name: "other members", contentType: "application/json", body: `{"x":{"title":1},"Title":"a"}`, want: map[fieldName]string{"": "a"}},
@@ -64,10 +66,14 @@ func TestParseBody(t *testing.T) {
 		{name: "half an object", contentType: "application/json", body: `{"title":"a"`, fault: invalidJSON},
 		{name: "two objects", contentType: "application/json", body: `{}{}`, fault: invalidJSON},
 
-		{name: "a form", contentType: "application/x-www-form-urlencoded; charset=x", body: "title=a+b%2B%C3%A9&content=&x=y&title=again",
-			want: map[fieldName]string{"title": "a b+é", "content": ""}},
-		{name: "signs that are themselves", contentType: "application/x-www-form-urlencoded", body: "content=100%;%4&&title&hash=a=b%zz%",
-			want: map[fieldName]string{"content": "100%;%4", "title": "", "hash": "a=b%zz%"}},
+		{
+			name: "a form", contentType: "application/x-www-form-urlencoded; charset=x", body: "title=a+b%2B%C3%A9&content=&x=y&title=again",
+			want: map[fieldName]string{"title": "a b+é", "content": ""},
+		},
+		{
+			name: "signs that are themselves", contentType: "application/x-www-form-urlencoded", body: "content=100%;%4&&title&hash=a=b%zz%",
+			want: map[fieldName]string{"content": "100%;%4", "title": "", "hash": "a=b%zz%"},
+		},
 		{name: "a form that is not UTF-8", contentType: "application/x-www-form-urlencoded", body: "title=%ff", want: map[fieldName]string{"title": "bad"}},
 		{name: "an empty form", contentType: "application/x-www-form-urlencoded", want: map[fieldName]string{}},
 
@@ -75,8 +81,10 @@ func TestParseBody(t *testing.T) {
 		{name: "no boundary", contentType: "multipart/form-data", body: parts, fault: unsupportedType},
 		{name: "another boundary", contentType: "multipart/form-data; boundary=y", body: parts, fault: unsupportedType},
 		{name: "parts without an end", contentType: "multipart/form-data; boundary=x", body: strings.TrimSuffix(parts, "--x--\r\n"), fault: unsupportedType},
-		{name: "too many parts", contentType: "multipart/form-data; boundary=x",
-			body: strings.Repeat("--x\r\nContent-Disposition: form-data; name=y\r\n\r\n\r\n", partsMax+1) + "--x--\r\n", fault: unsupportedType},
+		{
+			name: "too many parts", contentType: "multipart/form-data; boundary=x",
+			body: strings.Repeat("--x\r\nContent-Disposition: form-data; name=y\r\n\r\n\r\n", partsMax+1) + "--x--\r\n", fault: unsupportedType,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -16,11 +16,11 @@ const (
 	contentRequired    = "Content is required"
 	contentNotUTF8     = "Content is not valid UTF-8"
 	titleTooLong       = "Title is too long"
-	passwordTooLong    = "Password is too long" //nolint:gosec // a sentence, no password
+	passwordTooLong    = "Password is too long"
 	invalidJSON        = "Invalid JSON"
 	unsupportedType    = "Unsupported content type"
-	missingToken       = "Missing API token"
-	invalidToken       = "Invalid API token"
+	missingToken       = "Missing API token" //nolint:gosec // a sentence
+	invalidToken       = "Invalid API token" //nolint:gosec // a sentence
 	insufficientScope  = "Insufficient scope"
 	noPaste            = "Paste not found"
 	tooLarge           = "Content is too large"

@@ -23,7 +23,7 @@ func TestExpired(t *testing.T) {
 		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	owner := newAccount(t, r, "owner@example.com", "John Doe")
-	token, other := newToken(t, r, owner, `"read","write"`, 0), newToken(t, r, newAccount(t, r, "other@example.com", "Jane"), `"read","write"`, 0)
+	token, other := newToken(t, r, owner, `"read","write"`), newToken(t, r, newAccount(t, r, "other@example.com", "Jane"), `"read","write"`)
 	ask := func(method, target, token, body string) dialogue.Answer {
 		return r.Send(t, dialogue.Request{Method: method, Target: "/api/v1/" + target, Body: body, Header: []string{
 			"Authorization: Bearer " + token, "Content-Type: application/json",

@@ -86,7 +86,8 @@ func (c *call) view(contentType string) (*node.NoteView, error) {
 	if _, err := c.service().CheckNote(c.r.Context(), r, hash); err != nil {
 		return nil, err
 	}
-	return nil, c.replyHead(contentType)
+	c.replyHead(contentType)
+	return nil, nil //nolint:nilnil // it is answered
 }
 
 func (c *call) readPaste() error {

@@ -108,7 +108,7 @@ func (d *Dialect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rec.Route = apiPrefix + c.endpoint.name
 	}
 	defer c.close()
-	err := c.run()
+	err := c.run() //nolint:contextcheck // the request that c is has it
 	if err == nil {
 		return
 	}

@@ -40,11 +40,11 @@ var dialect = &dialogue.Dialect{
 		t.Helper()
 		vars["BASE"] = "http://" + dialogue.Host
 		vars["ACCOUNT"] = newAccount(t, r, "owner@example.com", "John Doe")
-		vars["TOKEN"] = newToken(t, r, vars["ACCOUNT"], `"read","write"`, 0)
+		vars["TOKEN"] = newToken(t, r, vars["ACCOUNT"], `"read","write"`)
 		vars["LOGIN"] = newKey(t, r, vars["ACCOUNT"])
-		vars["READ"], vars["WRITE"] = newToken(t, r, vars["ACCOUNT"], `"read"`, 0), newToken(t, r, vars["ACCOUNT"], `"write"`, 0)
-		vars["OTHER"] = newToken(t, r, newAccount(t, r, "other@example.com", "Jane"), `"read","write"`, 0)
-		vars["ADMIN"] = newToken(t, r, newAccount(t, r, "admin@example.com", "Root"), `"admin"`, 0)
+		vars["READ"], vars["WRITE"] = newToken(t, r, vars["ACCOUNT"], `"read"`), newToken(t, r, vars["ACCOUNT"], `"write"`)
+		vars["OTHER"] = newToken(t, r, newAccount(t, r, "other@example.com", "Jane"), `"read","write"`)
+		vars["ADMIN"] = newToken(t, r, newAccount(t, r, "admin@example.com", "Root"), `"admin"`)
 	},
 	Shorthands: map[string]func(string, map[string]string) (string, error){
 		"error": func(arg string, _ map[string]string) (string, error) {
@@ -95,10 +95,10 @@ func newAccount(t *testing.T, r *dialogue.Rig, email, name string) string {
 	return a.Member(t, "id")
 }
 
-func newToken(t *testing.T, r *dialogue.Rig, account, scopes string, limit int) string {
+func newToken(t *testing.T, r *dialogue.Rig, account, scopes string) string {
 	t.Helper()
 	a := r.Call(t, http.MethodPost, "/api/admin/accounts/"+account+"/apikeys", r.Node.AdminToken(),
-		fmt.Sprintf(`{"name":"ci","api":"pastewizard","scopes":[%s],"rate_limit_per_minute":%d}`, scopes, limit))
+		fmt.Sprintf(`{"name":"ci","api":"pastewizard","scopes":[%s],"rate_limit_per_minute":0}`, scopes))
 	return a.Member(t, "key")
 }
 

@@ -15,7 +15,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
 	r := dialect.NewRig(t, nil)
 	owner := newAccount(t, r, "owner@example.com", "John Doe")
-	token, admin := newToken(t, r, owner, `"read","write"`, 0), newToken(t, r, owner, `"admin"`, 0)
+	token, admin := newToken(t, r, owner, `"read","write"`), newToken(t, r, owner, `"admin"`)
 	say := func(method, target, body string) dialogue.Answer {
 		return r.Send(t, dialogue.Request{Method: method, Target: target, Body: body, Header: []string{
 			"Authorization: Bearer " + token, "Content-Type: application/json", "X-Request-Id: known-id", "X-Paste-Password: HEADERSECRET",

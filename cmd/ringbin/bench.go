@@ -225,10 +225,7 @@ func (b *bench) concurrency(size int64) int {
 // measure runs one workload, and reads before and after it what the nodes used.
 func (b *bench) measure(ctx context.Context, kind string, size int64, l load) (benchRow, error) {
 	_, _ = fmt.Fprintf(b.progress, "%s %s, %d at once\n", kind, sizeText(size), l.concurrency)
-	stop, err := b.profile(ctx, fmt.Sprintf("%s-%s", kind, strings.ReplaceAll(sizeText(size), " ", "")))
-	if err != nil {
-		return benchRow{}, err
-	}
+	stop := b.profile(ctx, fmt.Sprintf("%s-%s", kind, strings.ReplaceAll(sizeText(size), " ", "")))
 	before, err := b.nodes.sample(ctx)
 	if err != nil {
 		return benchRow{}, errors.Join(err, stop())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,7 +42,7 @@ func TestTemplateNames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := storage.SumCID(append(template.head[:len(template.head):len(template.head)], tail...)); cid != want || cid.Size() != size {
+			if want := storage.SumCID(append(slices.Clip(template.head), tail...)); cid != want || cid.Size() != size {
 				t.Errorf("%d bytes are named %s, not %s", size, cid, want)
 			}
 			seen[cid] = true

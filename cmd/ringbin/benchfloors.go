@@ -107,7 +107,7 @@ func startFloorServer(ctx context.Context) (url string, stop func() error, err e
 		return "", nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, self, "bench", "floor-server")
+	cmd := exec.CommandContext(ctx, self, "bench", "floor-server") //nolint:gosec // it is this very program
 	cmd.Env = nodeEnv(os.TempDir())
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = floorStopWithin

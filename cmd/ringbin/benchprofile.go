@@ -24,9 +24,9 @@ const profileMost = 64 * mib
 // profile takes profiles of every node while a workload is on, into files named
 // after it. The function that it returns waits for them; a workload that is
 // shorter than the profiles is left waiting.
-func (b *bench) profile(ctx context.Context, workload string) (wait func() error, err error) {
+func (b *bench) profile(ctx context.Context, workload string) (wait func() error) {
 	if b.o.profile == "" || b.nodes.floor {
-		return func() error { return nil }, nil
+		return func() error { return nil }
 	}
 	seconds := max(1, int(b.o.duration/time.Second))
 	var g errgroup.Group
@@ -37,7 +37,7 @@ func (b *bench) profile(ctx context.Context, workload string) (wait func() error
 			g.Go(func() error { return fetchProfile(ctx, url, path) })
 		}
 	}
-	return g.Wait, nil
+	return g.Wait
 }
 
 func fetchProfile(ctx context.Context, url, path string) error {

@@ -102,7 +102,7 @@ func (c *benchCluster) start(ctx context.Context, o *benchOptions) error {
 			args = append(args, "--profile-waits")
 		}
 		c.urls, c.admins = append(c.urls, "http://"+a[0]), append(c.admins, "http://"+a[3])
-		p, err := startProcess(filepath.Join(c.dir, name+".log"), c.dir, self, append(args, o.nodeArgs...))
+		p, err := startProcess(ctx, filepath.Join(c.dir, name+".log"), c.dir, self, append(args, o.nodeArgs...))
 		if err != nil {
 			return err
 		}
@@ -142,14 +142,14 @@ func nodeEnv(tmp string) []string {
 	return env
 }
 
-func startProcess(logFile, dir, program string, args []string) (*benchProcess, error) {
+func startProcess(ctx context.Context, logFile, dir, program string, args []string) (*benchProcess, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the process has its own descriptor
 	// It ends by stop, which gives it time: a context would kill it.
-	cmd := exec.CommandContext(context.Background(), program, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, args...) //nolint:gosec // it is this very program
 	cmd.Stderr, cmd.Env = log, nodeEnv(dir)
 	if err := cmd.Start(); err != nil {
 		return nil, err

@@ -35,8 +35,6 @@ const (
 const (
 	tagVersion byte = 'f'
 	tagEntry   byte = 'l'
-
-	keyBytes = 1 + 16
 )
 
 // EntriesMax is how many entries are appended at once.

@@ -85,7 +85,7 @@ func TestGoldenLaterInValues(t *testing.T) {
 			func(b []byte) (any, error) {
 				var r refRecord
 				err := decMode.Unmarshal(b, &r)
-				return r, err //nolint:wrapcheck // a test's
+				return r, err
 			},
 		},
 	} {

@@ -36,34 +36,17 @@ func Faults(document *html.Node, base string) []string {
 	ids := map[string]bool{}
 	fault := func(form string, a ...any) { found = append(found, fmt.Sprintf(form, a...)) }
 	for _, n := range Elements(document) {
-		switch n.Data {
-		case "style", "iframe", "object", "embed", "base":
-			fault("<%s>", n.Data)
-		case "script":
-			if n.FirstChild != nil || Attr(n, "src") == "" {
-				fault("inline script")
-			}
-		case "meta":
-			if Attr(n, "http-equiv") != "" {
-				fault("http-equiv")
-			}
+		if wrong := elementFault(n); wrong != "" {
+			fault("%s", wrong)
 		}
 		for _, a := range n.Attr {
-			local := strings.HasPrefix(a.Val, base+"/") || strings.HasPrefix(a.Val, "/") && !strings.HasPrefix(a.Val, "//")
-			scheme, _, isAbsolute := strings.Cut(strings.ToLower(a.Val), ":")
-			switch {
-			case strings.HasPrefix(a.Key, "on"), a.Key == "style", a.Key == "srcset", a.Key == "formaction":
-				fault("%s on <%s>", a.Key, n.Data)
-			case a.Key == "src", a.Key == "action", a.Key == "href" && n.Data == "link":
-				if !local {
-					fault("<%s> loads %s", n.Data, a.Val)
-				}
-			case a.Key == "href" && isAbsolute && slices.Contains([]string{"javascript", "data", "vbscript"}, strings.TrimSpace(scheme)):
-				fault("link to %s", a.Val)
-			case a.Key == "id":
-				if ids[a.Val] {
-					fault("id %q is there twice", a.Val)
-				}
+			if wrong := attrFault(n.Data, a, base); wrong != "" {
+				fault("%s", wrong)
+			}
+			if a.Key == "id" && ids[a.Val] {
+				fault("id %q is there twice", a.Val)
+			}
+			if a.Key == "id" {
 				ids[a.Val] = true
 			}
 		}
@@ -78,6 +61,38 @@ func Faults(document *html.Node, base string) []string {
 		}
 	}
 	return found
+}
+
+// elementFault is what is wrong with an element itself; "" for nothing.
+func elementFault(n *html.Node) string {
+	switch n.Data {
+	case "style", "iframe", "object", "embed", "base":
+		return "<" + n.Data + ">"
+	case "script":
+		if n.FirstChild != nil || Attr(n, "src") == "" {
+			return "inline script"
+		}
+	case "meta":
+		if Attr(n, "http-equiv") != "" {
+			return "http-equiv"
+		}
+	}
+	return ""
+}
+
+// attrFault is what is wrong with an attribute of an element; "" for nothing.
+func attrFault(element string, a html.Attribute, base string) string {
+	local := strings.HasPrefix(a.Val, base+"/") || strings.HasPrefix(a.Val, "/") && !strings.HasPrefix(a.Val, "//")
+	scheme, _, isAbsolute := strings.Cut(strings.ToLower(a.Val), ":")
+	switch {
+	case strings.HasPrefix(a.Key, "on"), a.Key == "style", a.Key == "srcset", a.Key == "formaction":
+		return fmt.Sprintf("%s on <%s>", a.Key, element)
+	case !local && (a.Key == "src" || a.Key == "action" || a.Key == "href" && element == "link"):
+		return fmt.Sprintf("<%s> loads %s", element, a.Val)
+	case a.Key == "href" && isAbsolute && slices.Contains([]string{"javascript", "data", "vbscript"}, strings.TrimSpace(scheme)):
+		return "link to " + a.Val
+	}
+	return ""
 }
 
 // InnerText is the text below a node.
