@@ -225,7 +225,10 @@ func (d *database) get(cid CID, key []byte) ([]byte, io.Closer, error) {
 		return nil, nil, err
 	}
 	v, closer, err := d.db.Get(key)
-	if err != nil && pebble.IsCorruptionError(err) {
+	if err == nil || errors.Is(err, pebble.ErrNotFound) { // to ask whether it is corruption is dear, and most keys are not there
+		return v, closer, err //nolint:wrapcheck // callers ask what kind it is
+	}
+	if pebble.IsCorruptionError(err) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if len(d.faults) < rotFaultsMax {

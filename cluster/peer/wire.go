@@ -33,7 +33,7 @@ const (
 	progressWithin = 30 * time.Second // a blob that moves no byte for so long is given up
 	continueWithin = 2 * time.Second
 
-	idlePerPeer = 32
+	idlePerPeer = 256 // uploads that are answered together leave so many idle: to dial again is a handshake
 )
 
 // The paths.

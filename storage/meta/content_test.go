@@ -315,7 +315,7 @@ func TestQuotas(t *testing.T) {
 func (w *world) unpaidBytes() int64 {
 	w.t.Helper()
 	x := w.f.newTx(w.f.state.Load())
-	defer func() { _ = x.b.Close() }()
+	defer func() { _ = x.close() }()
 	a, ok, err := x.holder(anonymous)
 	if err != nil || !ok {
 		w.t.Fatal(ok, err)

@@ -46,7 +46,7 @@ type Options struct {
 const metaFormat = pebble.FormatTableFormatV6
 
 const (
-	defaultCacheBytes    = 32 << 20
+	defaultCacheBytes    = 64 << 20
 	defaultMemTableBytes = 16 << 20
 	hashEvery            = 4096 // entries between recorded state hashes
 )
@@ -165,7 +165,10 @@ func (f *FSM) openDB(name string) (*pebble.DB, error) {
 
 // newTx begins a batch on the state s, which is the database's.
 func (f *FSM) newTx(s *state) *tx {
-	return &tx{b: f.db.NewIndexedBatch(), hashes: maps.Clone(f.hashes), time: s.time, counts: f.counts, cache: &s.cached}
+	return &tx{
+		b: f.db.NewIndexedBatch(), hashes: maps.Clone(f.hashes), known: map[string][]byte{}, db: f.db,
+		time: s.time, counts: f.counts, cache: &s.cached,
+	}
 }
 
 // load reads what is kept in memory from a newly opened database. Readers that
@@ -174,7 +177,7 @@ func (f *FSM) load() error {
 	f.hashes = map[byte]lanes{}
 	s := &state{}
 	t := f.newTx(s)
-	defer func() { _ = t.b.Close() }()
+	defer func() { _ = t.close() }() // what it read was checked
 	if v, ok, err := t.get(local(localApplied)); err != nil {
 		return err
 	} else if ok {
@@ -235,7 +238,7 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 	defer f.life.RUnlock()
 	was := f.state.Load()
 	t := f.newTx(was)
-	defer func() { _ = t.b.Close() }()
+	defer func() { _ = t.close() }()
 	index, term, check := was.index, was.term, was.check
 	var results []applied
 	for _, l := range logs {

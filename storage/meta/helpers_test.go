@@ -234,7 +234,7 @@ func (w *world) poke(change func(*tx) error) {
 	w.t.Helper()
 	s := w.f.state.Load()
 	x := w.f.newTx(w.f.state.Load())
-	defer func() { _ = x.b.Close() }()
+	defer func() { _ = x.close() }()
 	if err := errors.Join(change(x), w.f.commit(x, s.index, s.term, s.check)); err != nil {
 		w.t.Fatal(err)
 	}

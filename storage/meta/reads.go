@@ -179,16 +179,15 @@ func (f *FSM) Blob(cid storage.CID, now int64) (b Blob, found bool, err error) {
 		}
 		b = Blob{CID: cid, ContentType: rec.ContentType, Blocked: rec.Blocked, Condemned: rec.Condemned}
 		found = true
-		if b.Alive, err = aliveAt(r, cid, now); err != nil || !b.Alive {
-			return err
-		}
 		if b.Expires, b.Shown, err = latestExpiry(r, cid, refUpload); err != nil {
 			return err
 		}
 		if b.Shown = b.Shown && b.Expires > now; !b.Shown {
 			b.Expires = 0
-			return nil
+			b.Alive, err = aliveAt(r, cid, now)
+			return err
 		}
+		b.Alive = true
 		b.Uploaded, err = earliestUpload(r, cid, now)
 		return err
 	})

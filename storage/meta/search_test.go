@@ -149,13 +149,15 @@ func (s *search) apply(st *searchState, name string, later int64, run func(*tx) 
 		return next
 	}
 	b := s.db.NewIndexedBatch()
-	defer func() { _ = b.Close() }()
+	known := map[string][]byte{}
 	for k, v := range st.kv {
-		if err := b.Set([]byte(k), []byte(v), nil); err != nil {
+		known[k] = []byte(v)
+		if err := b.Set([]byte(k), known[k], nil); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	x := &tx{b: b, hashes: map[byte]lanes{}, index: st.index + 1, time: (st.time + later) * 1000, cache: st.cache}
+	x := &tx{b: b, db: s.db, hashes: map[byte]lanes{}, known: known, index: st.index + 1, time: (st.time + later) * 1000, cache: st.cache}
+	defer func() { _ = x.close() }()
 	if st.next == nil {
 		st.next = map[string]*searchState{}
 	}

@@ -49,6 +49,11 @@ func (l *lanes) sub(o lanes) {
 type tx struct {
 	b      *pebble.Batch // indexed
 	hashes map[byte]lanes
+	// known is what keys that were read or written hold now, nil for nothing:
+	// each write asks for the old value, which its command has just read.
+	known map[string][]byte
+	db    *pebble.DB
+	was   *pebble.Iterator // over the state before the batch; nil until it is asked for
 
 	index   uint64 // of the entry that is being applied
 	ordinal uint32 // of the ledger entry within it
@@ -66,19 +71,43 @@ type tx struct {
 // errCorruptState is a state that Apply can't read: the node halts.
 var errCorruptState = errors.New("state can't be read")
 
+// get returns what a key holds now. The value must not be changed.
 func (t *tx) get(key []byte) ([]byte, bool, error) {
-	v, closer, err := t.b.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, false, nil
+	if v, known := t.known[string(key)]; known {
+		return v, v != nil, nil
 	}
+	v, err := t.before(key)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", errCorruptState, err)
 	}
-	out := append([]byte(nil), v...)
-	if err := closer.Close(); err != nil {
-		return nil, false, fmt.Errorf("%w: %w", errCorruptState, err)
+	t.known[string(key)] = v
+	return v, v != nil, nil
+}
+
+// before returns what a key held before the batch, nil for nothing. Most keys
+// that are asked for are new ones. That they are not there is told by the
+// filters of all levels, the last one's included, which Get does not ask.
+func (t *tx) before(key []byte) ([]byte, error) {
+	if t.was == nil {
+		var err error
+		if t.was, err = t.db.NewIter(&pebble.IterOptions{UseL6Filters: true}); err != nil {
+			return nil, err //nolint:wrapcheck // wrapped by get
+		}
 	}
-	return out, true, nil
+	if !t.was.SeekPrefixGE(key) {
+		return nil, t.was.Error() //nolint:wrapcheck // wrapped by get
+	}
+	v, err := t.was.ValueAndErr()
+	return append([]byte{}, v...), err //nolint:wrapcheck // wrapped by get
+}
+
+// close lets the batch go.
+func (t *tx) close() error {
+	var err error
+	if t.was != nil {
+		err = t.was.Close()
+	}
+	return errors.Join(err, t.b.Close())
 }
 
 func (t *tx) set(key, value []byte) error {
@@ -88,6 +117,7 @@ func (t *tx) set(key, value []byte) error {
 	l := t.hashes[key[0]]
 	l.add(pairLanes(key, value))
 	t.hashes[key[0]] = l
+	t.known[string(key)] = append([]byte{}, value...)
 	return batchError(t.b.Set(key, value, nil))
 }
 
@@ -95,6 +125,7 @@ func (t *tx) del(key []byte) error {
 	if err := t.unhash(key); err != nil {
 		return err
 	}
+	t.known[string(key)] = nil
 	return batchError(t.b.Delete(key, nil))
 }
 
