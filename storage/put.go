@@ -120,13 +120,13 @@ func (s *Store) commitSmall(cid CID, content []byte, m Mark, remark bool) error 
 			return err
 		}
 	}
-	chunks := s.lay.chunks(cid.Size())
-	buf := s.buffer()
-	defer release(buf)
-	for i := range chunks {
+	for i := range s.lay.chunks(cid.Size()) {
 		key := s.lay.key(cid, i)
 		part := content[int64(i)*s.lay.chunk : min(cid.Size(), int64(i+1)*s.lay.chunk)]
-		if err := b.Set(key, appendSeal(key, append(buf[:0], part...)), nil); err != nil {
+		set := b.SetDeferred(len(key), len(part)+sealBytes) // sealed where it lies in the batch
+		copy(set.Key, key)
+		appendSeal(key, append(set.Value[:0], part...))
+		if err := set.Finish(); err != nil {
 			return fmt.Errorf("write chunk: %w", err)
 		}
 	}
