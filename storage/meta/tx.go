@@ -98,7 +98,7 @@ func (t *tx) before(key []byte) ([]byte, error) {
 		return nil, t.was.Error() //nolint:wrapcheck // wrapped by get
 	}
 	v, err := t.was.ValueAndErr()
-	return append([]byte{}, v...), err //nolint:wrapcheck // wrapped by get
+	return append([]byte{}, v...), err
 }
 
 // close lets the batch go.
