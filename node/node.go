@@ -190,7 +190,7 @@ func (n *Node) openDisks() error {
 	if err != nil {
 		return err
 	}
-	n.service.requests = openRequestLog(fs, n.dir.join(logsDir), n.self(), apilog.Options{Logger: n.logger, OnDiskSlow: n.slow.add}, n.wallTime)
+	n.service.requests = openRequestLog(fs, n.dir.join(logsDir), n.self(), apilog.Options{Logger: n.logger, OnDiskSlow: n.slow.add}, n.wallTime, n.store.Room)
 	return n.clearSpool()
 }
 

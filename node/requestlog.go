@@ -56,7 +56,9 @@ func addrText(a netip.Addr) string {
 // requestLog writes the log of requests behind them: entries gather for a moment
 // and are stored together. A log that can't be opened or written stops nobody:
 // what comes in meanwhile is dropped, counted and told of by health, and the log
-// is opened anew now and then until it takes entries again.
+// is opened anew now and then until it takes entries again. So it is while the
+// volume is at its floor: what is free then is for metadata, without which the
+// node ends, and clients decide how much is logged.
 type requestLog struct {
 	fs     vfs.FS
 	dir    string
@@ -64,6 +66,7 @@ type requestLog struct {
 	logger *slog.Logger
 	ids    *apilog.IDs
 	now    func() int64 // Unix milliseconds
+	room   func() error // why the volume takes no log now, or nil
 
 	queue           chan apilog.Entry
 	stored, dropped atomic.Int64
@@ -78,10 +81,10 @@ type requestLog struct {
 }
 
 // openRequestLog opens a node's log of requests, if that can be done.
-func openRequestLog(fs vfs.FS, dir string, self storage.NodeID, o apilog.Options, now func() int64) *requestLog {
+func openRequestLog(fs vfs.FS, dir string, self storage.NodeID, o apilog.Options, now func() int64, room func() error) *requestLog {
 	o.FS = fs
 	l := &requestLog{
-		fs: fs, dir: dir, opts: o, logger: o.Logger, ids: apilog.NewIDs(self), now: now, queue: make(chan apilog.Entry, logQueueMax),
+		fs: fs, dir: dir, opts: o, logger: o.Logger, ids: apilog.NewIDs(self), now: now, room: room, queue: make(chan apilog.Entry, logQueueMax),
 	}
 	l.open()
 	return l
@@ -187,8 +190,11 @@ func (l *requestLog) store(entries []apilog.Entry) {
 		l.open()
 		log = l.current()
 	}
-	var err error = noRequestLog("node.store")
-	if log != nil {
+	err := l.room()
+	if err == nil && log == nil {
+		err = noRequestLog("node.store")
+	}
+	if err == nil {
 		err = log.Append(entries)
 	}
 	if err == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"ringbin/storage"
 	"ringbin/storage/apilog"
 )
 
@@ -27,6 +28,7 @@ type logRig struct {
 	fs     vfs.FS
 	broken atomic.Bool // no file of the log is synced any more
 	closed atomic.Bool // none can be opened
+	full   atomic.Bool // the volume is at its floor
 	end    func()      // stops writing, and returns when all is written
 }
 
@@ -45,7 +47,12 @@ func newLogRig(t *testing.T) *logRig {
 var syncKinds = []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}
 
 func (r *logRig) open() {
-	r.requestLog = openRequestLog(r.fs, "data/logs", "n1", apilog.Options{Logger: slog.New(slog.DiscardHandler)}, func() int64 { return time.Now().UnixMilli() })
+	r.requestLog = openRequestLog(r.fs, "data/logs", "n1", apilog.Options{Logger: slog.New(slog.DiscardHandler)}, func() int64 { return time.Now().UnixMilli() }, func() error {
+		if r.full.Load() {
+			return &storage.Error{Op: "test", Kind: storage.KindFull}
+		}
+		return nil
+	})
 }
 
 func (r *logRig) start() {
@@ -90,6 +97,33 @@ func (r *logRig) has(t *testing.T, from, n int) {
 			t.Fatalf("entry %d is %s, want %d", i, e, from+i)
 		}
 	}
+}
+
+// TestRequestLogLeavesRoom: at the volume's floor requests are not logged, which
+// health tells, and above it they are again.
+func TestRequestLogLeavesRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newLogRig(t)
+		r.open()
+		defer func() { r.close() }()
+		r.start()
+		r.full.Store(true)
+		r.log(0, 3)
+		time.Sleep(time.Second)
+		r.has(t, 0, 0)
+		if n := r.dropped.Load(); n != 3 || !r.failing() {
+			t.Errorf("%d dropped, failing: %v", n, r.failing())
+		}
+		r.full.Store(false)
+		r.log(3, 2)
+		time.Sleep(2 * logDroppedWithin)
+		r.has(t, 3, 2)
+		if r.failing() {
+			t.Error("failing, though there is room")
+		}
+		r.end()
+	})
 }
 
 // TestRequestLogStored: an entry is on the disk within a second, and all that

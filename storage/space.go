@@ -98,6 +98,10 @@ func (s *Store) FreeBytes() (free, total int64, err error) {
 	return free, total, nil
 }
 
+// Room refuses what others than the store want to write to its volume while
+// that is at its floor, or the store was told that it is full: KindFull.
+func (s *Store) Room() error { return s.space.admit(0) }
+
 // SetFull makes the store refuse all writes as if the volume were at its floor,
 // until it is told otherwise: what is free then is meant for others.
 func (s *Store) SetFull(full bool) { s.space.full.Store(full) }
