@@ -259,8 +259,8 @@ func (c *Client) StatBlobs(ctx context.Context, to storage.NodeID, cids []storag
 	return out, nil
 }
 
-// OpenBlob reads length bytes of a blob from offset; a length below 0 is to
-// the end. A body that is cut short ends in an error, never in a clean end.
+// OpenBlob returns the sealed stream of length bytes of a blob from offset; a
+// length below 0 is to the end. Whoever unseals it sees what is wrong with it.
 func (c *Client) OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
 	const op = "peer.OpenBlob"
 	q := url.Values{"offset": {strconv.FormatInt(offset, 10)}, "length": {strconv.FormatInt(length, 10)}}
@@ -275,8 +275,8 @@ func (c *Client) OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CI
 	if length < 0 {
 		length = cid.Size() - offset
 	}
-	if resp.ContentLength != length {
-		return nil, errors.Join(storage.E(op, storage.KindCorrupt, fmt.Errorf("%d bytes for %d", resp.ContentLength, length)), resp.Body.Close())
+	if want := storage.SealedSize(length); resp.ContentLength != want {
+		return nil, errors.Join(storage.E(op, storage.KindCorrupt, fmt.Errorf("%d bytes for %d", resp.ContentLength, want)), resp.Body.Close())
 	}
 	return resp.Body, nil
 }

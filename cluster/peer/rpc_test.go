@@ -485,10 +485,22 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// sealed is the stream of a range of someContent that a reader gives.
+func sealed(offset, length int64, r io.Reader) io.ReadCloser {
+	return storage.NewSealedReader(someCID, offset, length, io.NopCloser(r))
+}
+
+// unsealed reads a stream to its end.
+func unsealed(offset, length int64, r io.Reader) ([]byte, error) {
+	u := storage.Unseal(someCID, offset, length, r)
+	defer u.Close()
+	return io.ReadAll(u)
+}
+
 func (r *rpcTest) serveContent(content []byte) {
 	r.back.openBlob = func(_ context.Context, _ storage.CID, offset, length int64) (io.ReadCloser, error) {
 		r.back.note([2]int64{offset, length})
-		return io.NopCloser(bytes.NewReader(content[offset:min(int64(len(content)), offset+length)])), nil
+		return sealed(offset, length, bytes.NewReader(content[offset:min(int64(len(content)), offset+length)])), nil
 	}
 }
 
@@ -503,11 +515,11 @@ func TestOpenBlobRanges(t *testing.T) {
 			t.Errorf("range %v: %v", c, err)
 			continue
 		}
-		got, err := io.ReadAll(body)
 		end := c[0] + c[1]
 		if c[1] < 0 {
 			end = n
 		}
+		got, err := unsealed(c[0], end-c[0], body)
 		if err = errors.Join(err, body.Close()); err != nil || !bytes.Equal(got, someContent[c[0]:end]) {
 			t.Errorf("range %v: %d bytes, %v", c, len(got), err)
 		}
@@ -529,13 +541,19 @@ func TestOpenBlobCutShort(t *testing.T) {
 	r := newRPC(t)
 	errDisk := errors.New("a chunk is corrupt")
 	n := len(someContent)
+	stream, err := io.ReadAll(sealed(0, someCID.Size(), bytes.NewReader(someContent)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, body := range map[string]io.Reader{
 		"nothing":        bytes.NewReader(nil),
-		"one byte short": bytes.NewReader(someContent[:n-1]),
-		"one too many":   io.MultiReader(bytes.NewReader(someContent), bytes.NewReader([]byte{1})),
+		"one byte short": bytes.NewReader(stream[:len(stream)-1]),
+		"no end":         bytes.NewReader(stream[:len(stream)-8]),
+		"one too many":   io.MultiReader(bytes.NewReader(stream), bytes.NewReader([]byte{1})),
+		"a short blob":   sealed(0, someCID.Size(), bytes.NewReader(someContent[:n-1])),
 		"fails at once":  iotest.ErrReader(errDisk),
-		"fails half way": io.MultiReader(bytes.NewReader(someContent[:n/2]), iotest.ErrReader(errDisk)),
-		"panics":         io.MultiReader(bytes.NewReader(someContent[:n/2]), readerFunc(func([]byte) (int, error) { panic("a fault") })),
+		"fails half way": io.MultiReader(bytes.NewReader(stream[:n/2]), iotest.ErrReader(errDisk)),
+		"panics":         io.MultiReader(bytes.NewReader(stream[:n/2]), readerFunc(func([]byte) (int, error) { panic("a fault") })),
 	} {
 		r.back.openBlob = func(context.Context, storage.CID, int64, int64) (io.ReadCloser, error) {
 			return io.NopCloser(body), nil
@@ -544,8 +562,8 @@ func TestOpenBlobCutShort(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		b, err := io.ReadAll(got)
-		if err == nil && !bytes.Equal(b, someContent) {
+		b, err := unsealed(0, someCID.Size(), got)
+		if (err == nil) != bytes.Equal(b, someContent) {
 			t.Errorf("%s: a clean end after %d bytes", name, len(b))
 		}
 		_ = got.Close()

@@ -273,7 +273,7 @@ func (s *Server) statBlobs(ctx context.Context, cids []storage.CID) ([]byte, err
 	return out, nil
 }
 
-// getBlob sends a range with its length: what is cut short never looks whole.
+// getBlob sends a range sealed, with its length: what is cut short never looks whole.
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) error {
 	cid, err := pathCID(r)
 	if err != nil {
@@ -288,10 +288,11 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	size := storage.SealedSize(length)
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	w.Header().Set("Content-Type", "application/octet-stream")
 	out := &rollingWriter{w: w, c: http.NewResponseController(w)}
-	if n, err := io.Copy(out, body); err != nil || n != length {
+	if n, err := io.Copy(out, body); err != nil || n != size {
 		s.o.Logger.Debug("blob not sent whole", "cid", cid.String(), "sent", n, "err", err)
 		panic(http.ErrAbortHandler)
 	}

@@ -59,6 +59,7 @@ const errorType = "application/vnd.ringbin.error+cbor"
 type Backend interface {
 	PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error)
 	ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error)
+	// OpenBlob returns the sealed stream of a range.
 	OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error)
 	StatBlob(ctx context.Context, cid storage.CID) (storage.BlobInfo, bool, error)
 	StatBlobs(ctx context.Context, cids []storage.CID) ([]storage.Holding, error)
