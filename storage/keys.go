@@ -24,7 +24,7 @@ const (
 
 	headerChunk = 1<<32 - 1
 
-	hashedCIDBytes = cidBinaryMax
+	hashedCIDBytes = CIDBinaryMax
 	blobKeyBytes   = 1 + hashedCIDBytes + 4
 )
 
