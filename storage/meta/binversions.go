@@ -162,7 +162,7 @@ func (t *tx) endVersions(row, id []byte, limit int) (int, error) {
 		return 0, err
 	}
 	prefix := versionsOf(bin, clearing)
-	keys, err := keysIn(t.b, prefix, past(prefix), limit)
+	keys, err := keysIn(t.rows(), prefix, past(prefix), limit)
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package meta
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -40,7 +41,7 @@ type check struct {
 	told    int
 	problem func(string)
 
-	found map[byte]lanes
+	found *tableHashes
 	rows  map[byte]int64 // pairs of each table
 	refs  map[storage.CID]int64
 
@@ -55,7 +56,7 @@ func (f *FSM) Check(ctx context.Context, problem func(string)) error {
 	defer f.life.RUnlock()
 	snap := f.db.NewSnapshot()
 	defer func() { _ = snap.Close() }()
-	c := &check{r: snap, problem: problem, found: map[byte]lanes{}, rows: map[byte]int64{}, refs: map[storage.CID]int64{}}
+	c := &check{r: snap, problem: problem, found: &tableHashes{}, rows: map[byte]int64{}, refs: map[storage.CID]int64{}}
 	for _, step := range []func() error{
 		c.hashes, c.accounts, c.keys, c.references, c.blobs, c.entries, c.remembered, c.members, c.counts,
 		c.pastes, c.links, c.clicks, c.keyRequests, c.ends,
@@ -116,15 +117,13 @@ func (c *check) rowsAre(table byte, want int64, what string) error {
 
 // hashes reads every pair once.
 func (c *check) hashes() error {
-	kept := map[byte]lanes{}
+	var kept tableHashes
 	err := scanRange(c.r, nil, nil, func(k, v []byte) (bool, error) {
 		c.rows[k[0]]++
 		if k[0] != tableLocal {
-			l := c.found[k[0]]
-			l.add(pairLanes(k, v))
-			c.found[k[0]] = l
+			c.found[k[0]].add(pairLanes(k, v))
 		} else if bytes.Equal(k, local(localHashes)) {
-			return true, decMode.Unmarshal(v, &kept)
+			return true, kept.parse(v)
 		}
 		return true, nil
 	})
@@ -260,8 +259,11 @@ func (c *check) blobs() error {
 
 // entries checks the ledger with the audit's own rules, and its index by account.
 func (c *check) entries() error {
-	var sides int64
+	var sides, natural int64
 	err := each(c, tableEntries, func(_ []byte, e Entry) error {
+		if e.natural() {
+			natural++
+		}
 		for _, side := range []string{e.Debit, e.Credit} {
 			if id, ok := strings.CutPrefix(side, customer("")); ok {
 				sides++
@@ -275,7 +277,7 @@ func (c *check) entries() error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(c.rowsAre(tableEntriesOf, sides, "the index of ledger entries by account"), c.rowsAre(tableNatural, c.rows[tableEntries], "the index of natural ids"))
+	err = errors.Join(c.rowsAre(tableEntriesOf, sides, "the index of ledger entries by account"), c.rowsAre(tableNatural, natural, "the index of natural ids"))
 	err = errors.Join(err, scan(c.r, []byte{tableEntriesOf}, func(_, v []byte) (bool, error) {
 		return true, c.must(key(tableEntries).str(string(v)), nil, "ledger entry %s of an account's history", v)
 	}))
@@ -293,14 +295,26 @@ func (c *check) entries() error {
 
 // remembered checks that each answer that is kept will be forgotten one day.
 func (c *check) remembered() error {
-	err := each(c, tableRequests, func(k []byte, s storedResult) error {
-		return c.must(key(tableRequestsAge).time(s.Forget).raw(k[1:]), nil, "the age of request %x", k[1:])
+	var requests int64
+	err := scan(c.r, []byte{tableAnswers}, func(k, v []byte) (bool, error) {
+		_, answers, err := parseAnswers(v)
+		if err != nil || len(k) != 1+8 {
+			return true, c.say("answers %x: %v", k, err)
+		}
+		for i, a := range answers {
+			requests++
+			at := place{index: binary.BigEndian.Uint64(k[1:]), n: uint32(i)}
+			if err := c.must(requestKey(a.id), at.bytes(), "request %x, which has an answer", a.id); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 	err = errors.Join(err, each(c, tableIdem, func(k []byte, s storedResult) error {
 		return c.must(key(tableIdemAge).time(s.Forget).raw(k[1:]), nil, "the age of Idempotency-Key %x", k[1:])
 	}))
 	return errors.Join(err,
-		c.rowsAre(tableRequestsAge, c.rows[tableRequests], "the index of requests by age"),
+		c.rowsAre(tableRequests, requests, "the index of requests by id"),
 		c.rowsAre(tableIdemAge, c.rows[tableIdem], "the index of Idempotency-Keys by age"))
 }
 

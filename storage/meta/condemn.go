@@ -152,7 +152,7 @@ func (t *tx) condemn(_ Header, c Condemn) (CondemnResult, error) {
 // hold some, and returns its record as it is then.
 func (t *tx) dropReferences(cid storage.CID, limit int) (blobRecord, error) {
 	prefix := key(tableRefs).cid(cid)
-	all, err := keysIn(t.b, prefix, past(prefix), limit)
+	all, err := keysIn(t.rows(), prefix, past(prefix), limit)
 	if err != nil {
 		return blobRecord{}, err
 	}
@@ -195,7 +195,7 @@ func (t *tx) takeFrom(id refID) error {
 // each index that is forgotten: what a record refused, the floor refuses.
 func (t *tx) dropTombstones(_ Header, c DropTombstones) (DropResult, error) {
 	limit := min(max(c.Limit, 1), tombstoneMax)
-	cids, more, err := due(t.b, tableTombstones, t.time-t.cache.settings.tombstoneMillis(), limit)
+	cids, more, err := due(t.rows(), tableTombstones, t.time-t.cache.settings.tombstoneMillis(), limit)
 	if err != nil || len(cids) == 0 {
 		return DropResult{}, err
 	}

@@ -385,7 +385,7 @@ func (f *FSM) IdempotentResult(scope string, k [32]byte) (fingerprint [32]byte, 
 // remembered returns the answer under a request id.
 func (f *FSM) remembered(id RequestID) (res Result, found bool) {
 	err := f.view("remembered", func(r pebble.Reader) error {
-		s, ok, err := lookUp[storedResult](r, requestKey(id))
+		s, ok, err := answeredAt(r, id)
 		if err != nil || !ok {
 			return err
 		}

@@ -101,7 +101,7 @@ func (t *tx) blob(cid storage.CID) (blobRecord, bool, error) {
 // shown reports whether a CID has a live upload now: what only pastes know is
 // not told of by its CID.
 func (t *tx) shown(cid storage.CID) (bool, error) {
-	expires, ok, err := latestExpiry(t.b, cid, refUpload)
+	expires, ok, err := latestExpiry(t.rows(), cid, refUpload)
 	return ok && expires > t.time, err
 }
 
@@ -218,7 +218,8 @@ func (t *tx) addReference(a *Account, id refID, b blobRecord, known bool, old *r
 	return t.putRef(id, next, old)
 }
 
-// putRef writes a reference with its indexes; old is what it replaces, or nil.
+// putRef writes a reference with its indexes, which are there when it is and no
+// longer than it is; old is what it replaces, or nil.
 func (t *tx) putRef(id refID, r refRecord, old *refRecord) error {
 	if old != nil {
 		if err := t.dropRefIndexes(id, *old); err != nil {
@@ -229,7 +230,7 @@ func (t *tx) putRef(id refID, r refRecord, old *refRecord) error {
 		return err
 	}
 	for _, k := range id.indexes(r) {
-		if err := t.set(k, nil); err != nil {
+		if err := t.add(k, nil); err != nil {
 			return err
 		}
 	}
@@ -238,7 +239,7 @@ func (t *tx) putRef(id refID, r refRecord, old *refRecord) error {
 
 func (t *tx) dropRefIndexes(id refID, r refRecord) error {
 	for _, k := range id.indexes(r) {
-		if err := t.del(k); err != nil {
+		if err := t.drop(k, nil); err != nil {
 			return err
 		}
 	}

@@ -23,9 +23,9 @@ const (
 	tableBlobs        byte = 0x0b // cid -> blobRecord
 	tableEntries      byte = 0x0c // entry id -> Entry
 	tableEntriesOf    byte = 0x0d // account, index, ordinal -> entry id
-	tableNatural      byte = 0x0e // natural id -> entry id
-	tableRequests     byte = 0x0f // request id -> storedResult
-	tableRequestsAge  byte = 0x10 // forget time, request id
+	tableNatural      byte = 0x0e // natural id that is not the entry's own -> entry id
+	tableRequests     byte = 0x0f // request id -> place of its answer
+	tableAnswers      byte = 0x10 // index -> forget time, the entry's request ids and their answers
 	tableIdem         byte = 0x11 // scope, key -> storedResult
 	tableIdemAge      byte = 0x12 // forget time, scope, key
 	tableNodes        byte = 0x13 // node id -> Node
@@ -88,7 +88,7 @@ const (
 	singleTokenNumber   = "token-number"   // the same
 
 	localApplied = "applied" // index, term
-	localHashes  = "hashes"  // table -> lanes
+	localHashes  = "hashes"  // tableHashes
 	localHistory = "history" // + index -> state hash
 )
 
