@@ -96,26 +96,18 @@ func (a *audit) entries(r pebble.Reader) error {
 }
 
 func (a *audit) references(r pebble.Reader) error {
-	return scan(r, []byte{tableRefs}, func(k, v []byte) (bool, error) {
-		id, err := splitRefKey(k)
-		if err != nil {
-			return false, err
-		}
+	return eachReference(r, func(id refID, ref refRecord) error {
 		a.report.References++
 		account := id.holder
 		if id.kind == refPaste {
 			p, ok, err := lookUp[Paste](r, pasteKey(id.holder))
 			if err != nil || !ok {
-				return false, errors.Join(err, fmt.Errorf("reference of paste %s, which is not there", id.holder))
+				return errors.Join(err, fmt.Errorf("reference of paste %s, which is not there", id.holder))
 			}
 			account = p.Account
 			a.pastes[account]++
 		}
 		if id.kind == refBin || id.kind == refNote {
-			var ref refRecord
-			if err := decMode.Unmarshal(v, &ref); err != nil {
-				return false, fmt.Errorf("reference of %s: %w", id.holder, err)
-			}
 			account = ref.Account
 		}
 		if id.kind == refNote {
@@ -126,9 +118,9 @@ func (a *audit) references(r pebble.Reader) error {
 		}
 		b, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(id.cid))
 		if err != nil || !ok || b.References < 1 {
-			return false, errors.Join(err, fmt.Errorf("reference to %s without its blob", id.cid))
+			return errors.Join(err, fmt.Errorf("reference to %s without its blob", id.cid))
 		}
-		return true, nil
+		return nil
 	})
 }
 

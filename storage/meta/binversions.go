@@ -262,7 +262,7 @@ func (c *check) versions() error {
 		}
 		if !r.Taken {
 			id := refID{cid: r.CID, kind: refBin, holder: versionHolder(v)}
-			if err := c.must(id.key(), nil, "the reference of %q to %s", id.holder, id.cid); err != nil {
+			if err := c.mustRef(id, nil, "the reference of %q to %s", id.holder, id.cid); err != nil {
 				return err
 			}
 		}

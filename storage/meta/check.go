@@ -179,24 +179,60 @@ func (c *check) keys() error {
 
 func (c *check) references() error {
 	rows := map[byte]int64{}
+	must := func(id refID, indexes [][]byte) error {
+		for _, index := range indexes {
+			rows[index[0]]++
+			if err := c.must(index, nil, "row of index %s for the reference of %q to %s", refIndexNames[index[0]], id.holder, id.cid); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	err := each(c, tableRefs, func(k []byte, r refRecord) error {
 		id, err := splitRefKey(k)
 		if err != nil {
 			return c.say("%v", err)
 		}
 		c.refs[id.cid]++
-		for _, index := range id.indexes(r) {
-			rows[index[0]]++
-			if err := c.must(index, nil, "row of index %s for the reference of %q to %s", refIndexNames[index[0]], id.holder, id.cid); err != nil {
-				return err
-			}
-		}
-		return c.holderOf(id)
+		return errors.Join(must(id, id.indexes(r)), must(id, id.contentIndexes(r)), c.holderOf(id))
 	})
+	err = errors.Join(err, each(c, tableBlobs, func(k []byte, b blobRecord) error {
+		cid, err := storage.CIDFromBinary(k[1:])
+		if err != nil || b.Only.Kind == 0 {
+			return nil //nolint:nilerr // blobs tells of the key
+		}
+		id := b.Only.id(cid)
+		c.refs[cid]++
+		c.rows[tableRefs]++ // as if it were a row: who counts references counts both
+		return errors.Join(must(id, id.indexes(b.Only.Ref)), c.holderOf(id))
+	}))
 	for _, table := range slices.Sorted(maps.Keys(refIndexNames)) {
 		err = errors.Join(err, c.rowsAre(table, rows[table], "index "+refIndexNames[table]))
 	}
 	return err
+}
+
+// mustRef tells of a reference that should be there and is not, or says
+// something else than r, unless that is nil.
+func (c *check) mustRef(id refID, r *refRecord, format string, args ...any) error {
+	var want []byte
+	var err error
+	if r != nil {
+		want, err = encMode.Marshal(*r)
+	}
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	b, _, err := lookUp[blobRecord](c.r, key(tableBlobs).cid(id.cid))
+	switch {
+	case err != nil:
+		return c.say("%s: %v", id.cid, err)
+	case !b.Only.is(id):
+		return c.must(id.key(), want, format, args...)
+	case r != nil && b.Only.Ref != *r:
+		return c.say("%s names another one", fmt.Sprintf(format, args...))
+	}
+	return nil
 }
 
 // holderOf tells of a reference whose holder does not have it.

@@ -61,12 +61,19 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		// A row goes without a trace: only its own index, or what it indexes, knows.
 		w.poke(func(tx *tx) error {
 			// The first rows of some are of a link that is gone: nothing knows of them.
-			return tx.del(rowOf(t, tx, table, map[byte]int{tableClicks: 3, tableVisitors: 2}[table]))
+			// The first blob goes with its only reference.
+			return tx.del(rowOf(t, tx, table, map[byte]int{tableBlobs: 1, tableClicks: 3, tableVisitors: 2}[table]))
 		})
 		if all := strings.Join(problemsOf(t, w.f), "\n"); !strings.Contains(all, want) {
 			t.Errorf("a row of table 0x%02x is gone; told:\n%s\nwant %s", table, all, want)
 		}
 	}
+}
+
+// plantRef writes a reference that its holder knows nothing of.
+func plantRef(x *tx, id refID, r refRecord) error {
+	b, _, err := x.blob(id.cid)
+	return errors.Join(err, x.putRef(&b, id, r, nil), x.putBlob(id.cid, b))
 }
 
 // rowOf returns the key of a table's nth row.
