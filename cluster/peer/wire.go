@@ -57,6 +57,7 @@ const errorType = "application/vnd.ringbin.error+cbor"
 
 // Backend is what a node offers its peers.
 type Backend interface {
+	// PutBlob takes in an upload that the caller has hashed, from its sealed stream.
 	PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error)
 	ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error)
 	// OpenBlob returns the sealed stream of a range.

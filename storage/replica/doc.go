@@ -16,6 +16,7 @@ import (
 
 // Peers are the other nodes, as holders of blobs.
 type Peers interface {
+	// PutBlob sends an upload to an owner, as a sealed stream.
 	PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, body io.Reader) (storage.Receipt, error)
 	// OpenBlob returns the sealed stream of a range.
 	OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CID, offset, length int64) (io.ReadCloser, error)
