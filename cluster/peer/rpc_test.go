@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -299,8 +300,13 @@ func TestUnreachable(t *testing.T) {
 		"another's address": func() error { _, err := r.Propose(t.Context(), "another", Pack{}); return err },
 		"blob":              func() error { _, err := r.PutBlob(t.Context(), "another", someCID, bytes.NewReader(nil)); return err },
 		"read":              func() error { _, err := r.OpenBlob(t.Context(), "another", someCID, 0, -1); return err },
+		"confirm":           func() error { _, _, err := r.ConfirmBlob(t.Context(), "another", someCID); return err },
+		"stat":              func() error { _, _, err := r.StatBlob(t.Context(), "another", someCID); return err },
 	}
 	for name, call := range calls {
+		if err := call(); strings.Contains(err.Error(), someCID.String()) {
+			t.Errorf("%s: the error tells the CID: %v", name, err) // errors are logged
+		}
 		if err := call(); storage.KindOf(err) != storage.KindUnavailable || storage.CodeOf(err) != "unreachable" {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -133,7 +133,7 @@ func (s *Server) call(places chan struct{}, h handler) http.HandlerFunc {
 				if p == http.ErrAbortHandler { //nolint:errorlint // a sentinel that is compared so by net/http itself
 					panic(p)
 				}
-				s.o.Logger.Error("peer call panicked", "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				s.o.Logger.Error("peer call panicked", "path", r.Pattern, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				panic(http.ErrAbortHandler)
 			}
 		}()
@@ -293,7 +293,7 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	out := &rollingWriter{w: w, c: http.NewResponseController(w)}
 	if n, err := io.Copy(out, body); err != nil || n != size {
-		s.o.Logger.Debug("blob not sent whole", "cid", cid.String(), "sent", n, "err", err)
+		s.o.Logger.Debug("blob not sent whole", "blob", cid, "sent", n, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil

@@ -143,7 +143,7 @@ func (g *get) leave(why error) {
 	}
 	if why != nil {
 		g.errs = append(g.errs, fmt.Errorf("%s: %w", g.from, why))
-		g.r.o.Logger.Warn("left a holder in the middle of a read", "node", string(g.from), "cid", g.cid.String(), "offset", g.offset, "err", why)
+		g.r.o.Logger.Warn("left a holder in the middle of a read", "node", string(g.from), "blob", g.cid, "offset", g.offset, "err", why)
 	}
 	_ = g.reader.Close() // it is left
 	g.reader = nil

@@ -106,9 +106,22 @@ func newCluster(t *testing.T, n int) *testCluster {
 }
 
 func (c *testCluster) newReplicator() *Replicator {
-	r := New(Options{Owner: c.self.owner, Peers: c, Placement: c, Catalogue: c.catalogue, Logger: slog.New(slog.DiscardHandler)})
+	logger := slog.New(slog.NewTextHandler(logWatch{c.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r := New(Options{Owner: c.self.owner, Peers: c, Placement: c, Catalogue: c.catalogue, Logger: logger})
 	c.t.Cleanup(r.Close)
 	return r
+}
+
+// logWatch reads a log, in which no CID may stand.
+type logWatch struct{ t testing.TB }
+
+func (w logWatch) Write(line []byte) (int, error) {
+	for _, word := range strings.FieldsFunc(string(line), func(c rune) bool { return strings.ContainsRune(" =:,/\"'", c) }) {
+		if cid, err := storage.ParseCID(word); err == nil && !cid.Inline() {
+			w.t.Errorf("the log tells a CID: %s", line)
+		}
+	}
+	return len(line), nil
 }
 
 // reopen closes a node's store and opens it again.
