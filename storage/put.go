@@ -8,9 +8,6 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
-	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Put reads body to its end and stores it, when it is what cid names. It
@@ -139,20 +136,20 @@ func (s *Store) commitSmall(cid CID, content []byte, m Mark, remark bool) error 
 		}
 	}
 	key, value := s.header(cid, m, content)
-	if err := errors.Join(b.Set(key, value, nil), b.Commit(s.sync)); err != nil {
+	if err := errors.Join(b.Set(key, appendSeal(key, value), nil), b.Commit(s.sync)); err != nil {
 		return fmt.Errorf("commit blob: %w", err)
 	}
 	return nil
 }
 
-// header returns key and value of a blob's header.
+// header returns key and value of a blob's header; the value is not sealed yet.
 func (s *Store) header(cid CID, m Mark, content []byte) (key, value []byte) {
 	key = s.lay.key(cid, headerChunk)
 	value = appendHeader(nil, cid, m)
 	if cid.Size() <= s.lay.tinyMax {
 		value = append(value, content...)
 	}
-	return key, appendSeal(key, value)
+	return key, value
 }
 
 // putLarge hashes while the body streams into a table outside the tree, which
@@ -194,54 +191,48 @@ func (s *Store) unstage(path string) error {
 }
 
 func (s *Store) writeTable(ctx context.Context, path string, cid CID, body io.Reader, m Mark) error {
-	f, err := s.fs.Create(path, vfs.WriteCategoryUnspecified)
+	f, err := s.createDirect(path, valueOver+int(s.lay.chunk))
 	if err != nil {
 		return DiskError("storage.Put", err)
 	}
-	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.writerOptions())
-	if err := s.writeChunks(ctx, w, cid, body, m); err != nil {
-		_ = w.Close() // what is written is thrown away
+	t := blobTable{out: f}
+	if err := s.writeChunks(ctx, &t, cid, body, m); err != nil {
+		_ = f.close() // what is written is thrown away
 		return err
 	}
-	// Close writes the table's end and syncs the file.
-	if err := w.Close(); err != nil {
+	if err := t.end(); err != nil {
 		return DiskError("storage.Put", err)
 	}
 	return nil
 }
 
-// writerOptions are those of the database that takes the writes; all are alike.
-func (s *Store) writerOptions() sstable.WriterOptions {
-	v := s.use()
-	defer v.release()
-	return v.cur.options(s.cache).MakeWriterOptions(tableLevel, v.cur.db.TableFormat())
-}
-
-// tableLevel is the bottom of the tree: where large blobs come to rest.
-const tableLevel = 6
-
-func (s *Store) writeChunks(ctx context.Context, w *sstable.Writer, cid CID, body io.Reader, m Mark) error {
+// writeChunks has the body read into the table's own memory.
+func (s *Store) writeChunks(ctx context.Context, t *blobTable, cid CID, body io.Reader, m Mark) error {
+	if err := t.set(s.lay.leadKey(cid), nil); err != nil {
+		return DiskError("storage.Put", err)
+	}
 	v := newVerifier(cid, body)
-	buf := s.buffer()
-	defer release(buf)
-	for i := uint32(0); ; i++ {
-		n, err := v.fill(ctx, buf[:s.lay.chunk])
+	for i := range s.lay.chunks(cid.Size()) {
+		value, err := t.value(s.lay.key(cid, i), int(min(s.lay.chunk, cid.Size()-int64(i)*s.lay.chunk)))
+		if err != nil {
+			return DiskError("storage.Put", err)
+		}
+		n, err := v.fill(ctx, value.bytes)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			break
+		if n < len(value.bytes) {
+			return v.verdict() // it ended early
 		}
-		key := s.lay.key(cid, i)
-		if err := w.Set(key, appendSeal(key, buf[:n])); err != nil {
-			return DiskError("storage.Put", err)
-		}
+		value.end()
+	}
+	if _, err := v.fill(ctx, nil); err != nil {
+		return err
 	}
 	if err := v.verdict(); err != nil {
 		return err
 	}
-	key, value := s.header(cid, m, nil)
-	if err := w.Set(key, value); err != nil {
+	if err := t.set(s.header(cid, m, nil)); err != nil {
 		return DiskError("storage.Put", err)
 	}
 	return nil
