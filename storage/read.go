@@ -20,7 +20,8 @@ func (s *Store) Stat(cid CID) (BlobInfo, bool, error) {
 // copyState is what a look at a copy gives.
 type copyState struct {
 	BlobInfo
-	fault error // the check that failed just now; nil for a copy that is in quarantine already
+	fault error  // the check that failed just now; nil for a copy that is in quarantine already
+	tiny  []byte // a tiny blob's bytes, which lie in its header
 }
 
 // look reads header and mark of a copy; the bool is false when none is held.
@@ -59,7 +60,7 @@ func (s *Store) look(cid CID) (copyState, bool, error) {
 // addHeader adds what a copy's header in a database says; the bool is false
 // when there is none.
 func (s *Store) addHeader(d *database, c *copyState) (bool, error) {
-	m, _, ok, err := s.headerIn(d, c.CID)
+	m, tiny, ok, err := s.headerIn(d, c.CID)
 	if err != nil && KindOf(err) != KindCorrupt || !ok && err == nil {
 		return false, err
 	}
@@ -67,6 +68,7 @@ func (s *Store) addHeader(d *database, c *copyState) (bool, error) {
 	if err != nil {
 		c.Corrupt, c.fault = true, err
 	}
+	c.tiny = tiny
 	return true, nil
 }
 
@@ -103,17 +105,6 @@ func (s *Store) unmarked(cid CID) (bool, error) {
 	c := copyState{BlobInfo: BlobInfo{CID: cid}}
 	found, _, err := addMark(v.cur, &c)
 	return !found, err
-}
-
-// readHeader returns a copy of a tiny blob's bytes, which lie in its header.
-func (s *Store) readHeader(cid CID) (tiny []byte, ok bool, err error) {
-	v := s.use()
-	defer v.release()
-	_, tiny, ok, err = s.headerIn(v.cur, cid)
-	if !ok && err == nil && v.old != nil {
-		_, tiny, ok, err = s.headerIn(v.old, cid)
-	}
-	return tiny, ok, err
 }
 
 // headerIn returns a blob's own mark, and a copy of its bytes when they lie in the header.
@@ -167,16 +158,10 @@ func (s *Store) Open(ctx context.Context, cid CID, offset, length int64) (*Reade
 		return nil, E(op, KindCorrupt, nil)
 	}
 	if cid.Size() <= s.lay.tinyMax {
-		tiny, ok, err := s.readHeader(cid)
-		switch {
-		case err != nil:
-			return nil, s.corrupt(cid, err)
-		case !ok:
-			return nil, E(op, KindNotFound, nil)
-		case int64(len(tiny)) != cid.Size():
+		if int64(len(held.tiny)) != cid.Size() {
 			return nil, s.corrupt(cid, errors.New("header has too few bytes"))
 		}
-		r.chunk = tiny
+		r.chunk = held.tiny
 		return r, nil
 	}
 	r.buf = s.buffer()
