@@ -168,6 +168,12 @@ func (s *Store) Open(ctx context.Context, cid CID, offset, length int64) (*Reade
 	return r, nil
 }
 
+// InMemory reports whether no read will wait for anything.
+func (r *Reader) InMemory() bool { return r.buf == nil }
+
+// Within bounds the reads to come by a context, in place of the one that Open got.
+func (r *Reader) Within(ctx context.Context) { r.ctx = ctx }
+
 // Reader reads a blob. Each chunk's CRC is checked before a byte of it leaves.
 // No database iterator is held between reads, however slow they are.
 type Reader struct {
