@@ -38,7 +38,10 @@ func (b backend) OpenBlob(ctx context.Context, cid storage.CID, offset, length i
 		}
 		return nil, err
 	}
-	return r, nil
+	if length < 0 {
+		length = cid.Size() - offset
+	}
+	return storage.NewSealedReader(cid, offset, length, r), nil
 }
 
 func (b backend) StatBlob(_ context.Context, cid storage.CID) (storage.BlobInfo, bool, error) {

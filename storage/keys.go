@@ -24,7 +24,7 @@ const (
 
 	headerChunk = 1<<32 - 1
 
-	hashedCIDBytes = CIDBinaryMax
+	hashedCIDBytes = cidBinaryMax
 	blobKeyBytes   = 1 + hashedCIDBytes + 4
 )
 

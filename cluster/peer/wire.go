@@ -63,6 +63,7 @@ type Backend interface {
 	// bytes are the backend's until it returns.
 	PutBlobs(ctx context.Context, blobs []storage.Proven) []storage.Verdict
 	ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error)
+	// OpenBlob returns the sealed stream of a range.
 	OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error)
 	StatBlob(ctx context.Context, cid storage.CID) (storage.BlobInfo, bool, error)
 	StatBlobs(ctx context.Context, cids []storage.CID) ([]storage.Holding, error)

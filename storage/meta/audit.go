@@ -123,7 +123,7 @@ func (a *audit) references(r pebble.Reader) error {
 		}
 		b, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(id.cid))
 		if err != nil || !ok || b.References < 1 {
-			return false, errors.Join(err, fmt.Errorf("reference to %s without its blob", id.cid))
+			return false, errors.Join(err, fmt.Errorf("reference to blob %s, which is not there", id.cid.LogValue()))
 		}
 		return true, nil
 	})

@@ -324,7 +324,7 @@ func queued(r pebble.Reader, table byte) (n int64, err error) {
 		case err != nil:
 			return false, err
 		case !found, table == tableDead && b.DeadSince != at, table == tableTombstones && b.Buried != at:
-			return false, fmt.Errorf("%s waits in table %x since %d, its record says %+v", cid, table, at, b)
+			return false, fmt.Errorf("blob %s waits in table %x since %d, its record says %+v", cid.LogValue(), table, at, b)
 		}
 		return true, nil
 	})

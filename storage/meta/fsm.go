@@ -64,6 +64,7 @@ type FSM struct {
 	name string // of the database's folder in dir
 
 	holds holds
+	hot   hot
 
 	// Of the applying goroutine only; published through state after each batch.
 	hashes map[byte]lanes
@@ -294,9 +295,14 @@ func (f *FSM) commit(t *tx, index, term uint64, check Checkpoint) error {
 	if err := t.b.Set(local(localHashes), hashes, nil); err != nil {
 		return fmt.Errorf("hashes: %w", err)
 	}
+	changed, err := changes(t.b)
+	if err != nil {
+		return fmt.Errorf("changes: %w", err)
+	}
 	if err := t.b.Commit(pebble.NoSync); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	f.hot.drop(changed)
 	f.hashes, f.counts = t.hashes, t.counts
 	s := &state{cached: *t.cache, index: index, term: term, counts: t.counts, hash: combine(t.hashes), check: check}
 	s.time = t.time

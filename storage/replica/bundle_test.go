@@ -211,7 +211,9 @@ func TestWaitingBlobsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		add := func(ctx context.Context) { c.r.bundles.add(parcel{ctx: ctx, blob: blob, send: &send{to: "n2", done: done}}) }
+		add := func(ctx context.Context) {
+			c.r.bundles.add(parcel{ctx: ctx, blob: blob, send: &send{to: "n2", done: done}})
+		}
 		add(ctx)
 		synctest.Wait() // it is on its way
 		for range bundleWaitingMax {

@@ -20,8 +20,10 @@ const (
 // Open returns length bytes of a blob from offset; a length below 0 is to the
 // end. The bytes come from one holder after the other: whichever fails, stalls
 // or has a bad copy is left, and the next one goes on from the byte where it
-// stopped. A reader of the whole content checks its hash as well. It never
-// ends cleanly with missing or wrong bytes (I2).
+// stopped. Each byte was checked against a CRC over its content's name and its
+// place: at this node's disk, or at another's and again here. It never ends
+// cleanly with missing or wrong bytes (I2). That the bytes of a good copy are
+// what the CID names was proven when it was taken in, and the scrub proves it anew.
 //
 // KindUnavailable (content_unavailable): no holder could be had.
 func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
@@ -35,9 +37,6 @@ func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length i
 		return io.NopCloser(io.LimitReader(nil, 0)), nil
 	}
 	g := &get{r: r, ctx: ctx, cid: cid, offset: offset, end: offset + length, holders: r.holders(cid)}
-	if offset == 0 && length == cid.Size() {
-		g.hash = storage.NewHasher()
-	}
 	if err := g.next(nil); err != nil { //nolint:contextcheck // the reader keeps ctx
 		return nil, err
 	}
@@ -72,9 +71,8 @@ type get struct {
 	offset  int64 // of the next byte
 	end     int64
 	holders []storage.NodeID // not asked yet
-	hash    *storage.Hasher  // of the whole content; nil for a range
 	from    storage.NodeID
-	reader  *stallReader
+	reader  io.ReadCloser
 	errs    []error
 }
 
@@ -97,12 +95,13 @@ func (g *get) next(why error) error {
 	return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "content_unavailable", Err: errors.Join(g.errs...)}
 }
 
-func (g *get) openAt(id storage.NodeID) (*stallReader, error) {
+func (g *get) openAt(id storage.NodeID) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(g.ctx)
 	s := &stallReader{cancel: cancel}
 	s.timer = time.AfterFunc(firstByteWithin, func() { cancel(errStalled) })
 	var err error
-	if id == g.r.o.Owner.id {
+	own := id == g.r.o.Owner.id
+	if own {
 		if s.r, err = g.r.o.Owner.store.Open(ctx, g.cid, g.offset, g.end-g.offset); err != nil {
 			g.r.Want(g.cid)
 		}
@@ -115,7 +114,26 @@ func (g *get) openAt(id storage.NodeID) (*stallReader, error) {
 		return nil, err
 	}
 	s.timer.Stop()
-	return s, nil
+	if own {
+		return s, nil
+	}
+	return newPeerReader(g.cid, g.offset, g.end-g.offset, s), nil
+}
+
+// peerReader is what another node sends, checked here.
+type peerReader struct {
+	*storage.Unsealed
+	sealed io.Closer
+}
+
+func newPeerReader(cid storage.CID, offset, length int64, sealed io.ReadCloser) *peerReader {
+	return &peerReader{Unsealed: storage.Unseal(cid, offset, length, sealed), sealed: sealed}
+}
+
+// Close implements io.Closer.
+func (p *peerReader) Close() error {
+	p.Unsealed.Close()
+	return p.sealed.Close() //nolint:wrapcheck // a reader hands errors on
 }
 
 // leave closes the holder that is being read.
@@ -125,7 +143,7 @@ func (g *get) leave(why error) {
 	}
 	if why != nil {
 		g.errs = append(g.errs, fmt.Errorf("%s: %w", g.from, why))
-		g.r.o.Logger.Warn("left a holder in the middle of a read", "node", string(g.from), "cid", g.cid.String(), "offset", g.offset, "err", why)
+		g.r.o.Logger.Warn("left a holder in the middle of a read", "node", string(g.from), "blob", g.cid, "offset", g.offset, "err", why)
 	}
 	_ = g.reader.Close() // it is left
 	g.reader = nil
@@ -134,7 +152,7 @@ func (g *get) leave(why error) {
 // Read implements io.Reader.
 func (g *get) Read(p []byte) (int, error) {
 	if g.offset == g.end {
-		return 0, g.whole()
+		return 0, io.EOF
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -146,15 +164,6 @@ func (g *get) Read(p []byte) (int, error) {
 		n, err := g.reader.Read(p[:min(int64(len(p)), g.end-g.offset)])
 		if n > 0 {
 			g.offset += int64(n)
-			if g.hash != nil {
-				_, _ = g.hash.Write(p[:n]) // never fails
-			}
-			if g.offset == g.end {
-				// The last bytes leave only when the whole is right.
-				if err := g.whole(); !errors.Is(err, io.EOF) {
-					return 0, err
-				}
-			}
 			return n, nil
 		}
 		if err == nil {
@@ -170,21 +179,6 @@ func (g *get) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-}
-
-// whole is io.EOF when what was read is what the CID names.
-func (g *get) whole() error {
-	if g.hash == nil {
-		return io.EOF
-	}
-	got, err := g.hash.CID()
-	if err == nil && got != g.cid {
-		err = fmt.Errorf("content read from %s hashes to %s", g.from, got)
-	}
-	if err != nil {
-		return storage.E("replica.Read", storage.KindCorrupt, err)
-	}
-	return io.EOF
 }
 
 // Close implements io.Closer.
