@@ -26,7 +26,7 @@ type bundleVerdict struct {
 }
 
 // bundleWireBytes bounds a bundle's body.
-const bundleWireBytes = storage.BundleBytesMax + storage.BundleBlobsMax*storage.CIDBinaryMax
+const bundleWireBytes = storage.BundleBytesMax + storage.BundleNamesMax
 
 // PutBlobs sends a bundle to an owner and returns its verdict on each blob, in
 // their order. The error is the whole call's: KindUnknown when it may have arrived.
@@ -70,13 +70,11 @@ func (c *Client) PutBlobs(ctx context.Context, to storage.NodeID, blobs []storag
 
 // bundleBody copies no content.
 func bundleBody(blobs []storage.Proven) (body io.Reader, size int64) {
-	names := make([]byte, 0, len(blobs)*storage.CIDBinaryMax)
 	parts := make([]io.Reader, 0, 2*len(blobs))
 	for _, p := range blobs {
-		at := len(names)
-		names, _ = p.CID().AppendBinary(names) // never fails
-		parts = append(parts, bytes.NewReader(names[at:]), bytes.NewReader(p.Content()))
-		size += int64(len(names)-at) + p.CID().Size()
+		name, _ := p.CID().MarshalBinary() // never fails
+		parts = append(parts, bytes.NewReader(name), bytes.NewReader(p.Content()))
+		size += int64(len(name)) + p.CID().Size()
 	}
 	return io.MultiReader(parts...), size
 }
