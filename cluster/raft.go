@@ -43,7 +43,7 @@ type Options struct {
 	ID       storage.NodeID
 	FS       vfs.FS  // default: the operating system's
 	Dir      string  // of log, stable store and snapshots
-	Log      LogKind // default: LogBolt
+	Log      LogKind // of a blank directory, default: LogBolt; others keep theirs
 	FSM      raft.BatchingFSM
 	FSMIndex uint64 // what the FSM holds already
 	Identity *Identity
@@ -109,9 +109,11 @@ func OpenRaft(o Options) (*Raft, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	if o.Log == "" {
-		o.Log = LogBolt
+	kind, err := kindIn(o.FS, o.Dir)
+	if err != nil {
+		return nil, storage.E(op, storage.KindInternal, err)
 	}
+	o.Log = cmp.Or(kind, o.Log, LogBolt)
 	if o.Log == LogBolt {
 		o.FS = vfs.Default // it knows no other files
 	}
