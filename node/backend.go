@@ -22,6 +22,10 @@ func (b backend) PutBlob(ctx context.Context, cid storage.CID, sealed io.Reader)
 	return b.n.owner.ReceiveSealed(ctx, cid, sealed)
 }
 
+func (b backend) PutBlobs(ctx context.Context, blobs []storage.Proven) []storage.Verdict {
+	return b.n.owner.ReceiveAll(ctx, blobs)
+}
+
 func (b backend) ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error) {
 	return b.n.confirmOwned(ctx, cid)
 }

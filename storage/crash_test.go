@@ -130,6 +130,22 @@ func (c *crasher) put(s *Store, b []byte, generation uint64) {
 	c.change(cid, func(p *promise) { *p = promise{held: true, oldest: p.newest, newest: p.newest} })
 }
 
+func (c *crasher) putAll(s *Store, generation uint64, contents ...[]byte) {
+	c.t.Helper()
+	blobs := prove(c.t, contents...)
+	for _, b := range blobs {
+		c.change(b.CID(), func(p *promise) { p.pending, p.newest = !p.held, max(p.newest, generation) })
+	}
+	for _, r := range s.PutAll(c.t.Context(), blobs, Mark{Generation: generation}) {
+		if r.Err != nil {
+			c.t.Fatal(r.Err)
+		}
+	}
+	for _, b := range blobs {
+		c.change(b.CID(), func(p *promise) { *p = promise{held: true, oldest: p.newest, newest: p.newest} })
+	}
+}
+
 func (c *crasher) confirm(s *Store, b []byte, generation uint64) {
 	c.t.Helper()
 	cid := SumCID(b)
@@ -203,6 +219,7 @@ func (c *crasher) run() {
 	c.confirm(s, large[1], 6)
 	c.put(s, small[1], 6)
 	c.erase(s, large[0])
+	c.putAll(s, 7, tiny[0], small[1], tiny[1]) // new, held, held
 	c.close(s)
 }
 

@@ -20,7 +20,8 @@ func (s *Store) Stat(cid CID) (BlobInfo, bool, error) {
 // copyState is what a look at a copy gives.
 type copyState struct {
 	BlobInfo
-	fault error // the check that failed just now; nil for a copy that is in quarantine already
+	fault  error // the check that failed just now; nil for a copy that is in quarantine already
+	marked bool  // it has a mark where writes go, as far as can be read, whether it is held or not
 }
 
 // look reads header and mark of a copy; the bool is false when none is held.
@@ -36,6 +37,7 @@ func (s *Store) look(cid CID) (copyState, bool, error) {
 	if err != nil {
 		return copyState{}, false, err
 	}
+	c.marked = marked
 	if flags&flagCorrupt != 0 {
 		return c, true, nil
 	}
@@ -94,15 +96,6 @@ func addMark(d *database, c *copyState) (found bool, flags byte, err error) {
 	}
 	c.Generation, c.Time = max(c.Generation, m.Generation), max(c.Time, m.Time)
 	return true, flags, nil
-}
-
-// unmarked reports whether a CID has no mark where writes go, as far as can be read.
-func (s *Store) unmarked(cid CID) (bool, error) {
-	v := s.use()
-	defer v.release()
-	c := copyState{BlobInfo: BlobInfo{CID: cid}}
-	found, _, err := addMark(v.cur, &c)
-	return !found, err
 }
 
 // readHeader returns a copy of a tiny blob's bytes, which lie in its header.

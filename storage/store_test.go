@@ -188,7 +188,7 @@ func TestStoreIsAMap(t *testing.T) {
 		m := newStoreModel(t)
 		defer func() { _ = m.s.Close() }()
 		t.Repeat(map[string]func(*rapid.T){
-			"put": m.put, "put 2": m.put, "put wrong": m.putWrong, "confirm": m.confirm, "erase": m.erase, "read": m.read,
+			"put": m.put, "put 2": m.put, "put all": m.putAll, "put wrong": m.putWrong, "confirm": m.confirm, "erase": m.erase, "read": m.read,
 			"flush": m.flush, "compact": m.compact, "reopen": m.reopen, "": m.check,
 		})
 	})

@@ -30,6 +30,7 @@ type stub struct {
 	openBlob func(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error)
 	propose  func(ctx context.Context, p Pack) (PackReply, error)
 	term     func(ctx context.Context) (uint64, error)
+	putBlobs func(ctx context.Context, blobs []storage.Proven) []storage.Verdict
 	receipt  storage.Receipt
 	info     storage.BlobInfo
 	held     bool
@@ -47,6 +48,10 @@ func (s *stub) note(v any) {
 
 func (s *stub) PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
 	return s.putBlob(ctx, cid, body)
+}
+
+func (s *stub) PutBlobs(ctx context.Context, blobs []storage.Proven) []storage.Verdict {
+	return s.putBlobs(ctx, blobs)
 }
 
 func (s *stub) OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {

@@ -47,6 +47,7 @@ func NewServer(b Backend, o ServerOptions) *Server {
 	s := &Server{b: b, o: o, blobs: make(chan struct{}, blobsMax), controls: make(chan struct{}, controlsMax)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT "+pathBlob+"{cid}", s.call(s.blobs, s.putBlob))
+	mux.HandleFunc("POST "+pathBundle, s.call(s.blobs, s.putBundle))
 	mux.HandleFunc("GET "+pathBlob+"{cid}", s.call(s.blobs, s.getBlob))
 	mux.HandleFunc("POST "+pathConfirm+"{cid}", s.call(s.controls, s.confirmBlob))
 	mux.HandleFunc("POST "+pathBlob+"{cid}", s.call(s.controls, s.statBlob))

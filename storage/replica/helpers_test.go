@@ -57,6 +57,8 @@ type testNode struct {
 	fault fault
 	puts  int
 	stats int
+
+	bundles []int // how many blobs each bundle had
 }
 
 // opened is one call of OpenBlob.
@@ -410,6 +412,30 @@ func (c *testCluster) PutBlob(ctx context.Context, to storage.NodeID, cid storag
 		}
 	}
 	return receipt, err
+}
+
+// PutBlobs implements Peers.
+func (c *testCluster) PutBlobs(ctx context.Context, to storage.NodeID, blobs []storage.Proven) ([]storage.Verdict, error) {
+	n, f := c.called(to, func(n *testNode) { n.bundles = append(n.bundles, len(blobs)) })
+	if f.down {
+		return nil, &storage.Error{Op: "test", Kind: storage.KindUnavailable, Code: "unreachable"}
+	}
+	if f.gate != nil {
+		if err := waitFor(ctx, f.gate); err != nil {
+			return nil, err
+		}
+	}
+	if f.full {
+		full := &storage.Error{Op: "test", Kind: storage.KindFull, Code: "insufficient_storage"}
+		return slices.Repeat([]storage.Verdict{{Err: full}}, len(blobs)), nil
+	}
+	verdicts := n.owner.ReceiveAll(ctx, blobs)
+	if f.answer != nil {
+		if err := waitFor(ctx, f.answer); err != nil {
+			return nil, err
+		}
+	}
+	return verdicts, nil
 }
 
 func waitFor(ctx context.Context, gate <-chan struct{}) error {

@@ -64,6 +64,19 @@ func (o *Owner) receive(
 	return o.receipt(v, info), nil
 }
 
+// ReceiveAll keeps a bundle; the verdicts are in the order of its blobs. The
+// vouch is taken before, as Receive does.
+func (o *Owner) ReceiveAll(ctx context.Context, blobs []storage.Proven) []storage.Verdict {
+	v := o.vouch()
+	verdicts := make([]storage.Verdict, len(blobs))
+	for i, r := range o.store.PutAll(ctx, blobs, storage.Mark{Generation: v.Generation, Time: v.Time}) {
+		if verdicts[i].Err = r.Err; r.Err == nil {
+			verdicts[i].Receipt = o.receipt(v, r.Info)
+		}
+	}
+	return verdicts
+}
+
 // Confirm gives a fresh receipt for a copy that is held and good.
 func (o *Owner) Confirm(_ context.Context, cid storage.CID) (storage.Receipt, bool, error) {
 	v := o.vouch()

@@ -32,28 +32,47 @@ var errDropped = errors.New("given up: this owner lags behind")
 // KindFull (insufficient_storage): too many of them have no room. KindInvalid
 // (hash_mismatch): the body is not what cid names. An error of body itself is
 // returned as it is. In each of these cases no owner keeps anything on account
-// of this call, but for those that had finished.
+// of this call, but for those that had finished. A small body is read whole
+// before any owner sees it; what was on its way in a bundle when the call was
+// given up may be kept, and nothing refers to it.
 func (r *Replicator) Put(ctx context.Context, cid storage.CID, body io.Reader) ([]storage.Receipt, error) {
 	rings, err := r.rings()
 	if err != nil {
 		return nil, err
 	}
 	p := newPut(cid, rings)
-	// The senders outlive the request when a copy beyond W is late.
-	sendCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	unbind := context.AfterFunc(r.ctx, //nolint:contextcheck // stragglers end with the replicator
-		func() { stop(context.Cause(r.ctx)) })
+	if cid.Size() <= storage.BundledMax {
+		return r.putBundled(ctx, p, body)
+	}
+	sendCtx, stop := r.outlive(ctx)
 	for _, s := range p.sends {
 		r.wg.Go(func() { s.finish(r.send(sendCtx, s, cid)) })
 	}
-	feedErr := p.feed(ctx, body)
+	return r.conclude(ctx, sendCtx, stop, p, p.feed(ctx, body))
+}
+
+// outlive returns a context for senders, which go on when a copy beyond W is
+// late and its request is over, and end with the replicator.
+func (r *Replicator) outlive(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	sendCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	unbind := context.AfterFunc(r.ctx, //nolint:contextcheck // stragglers end with the replicator
+		func() { stop(context.Cause(r.ctx)) })
+	return sendCtx, func(cause error) {
+		unbind()
+		stop(cause)
+	}
+}
+
+// conclude returns what was decided, and sees to it that late copies land or end.
+func (r *Replicator) conclude(
+	ctx, sendCtx context.Context, stop context.CancelCauseFunc, p *put, feedErr error,
+) ([]storage.Receipt, error) {
 	receipts, err := p.decide(ctx, feedErr)
 	if err != nil {
 		stop(err)
 		p.abort(err)
 	}
 	r.wg.Go(func() {
-		defer unbind()
 		p.await(sendCtx, r.stragglers, stop)
 		stop(nil)
 	})
