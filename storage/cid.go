@@ -187,7 +187,7 @@ const logNameBytes = 8
 // LogValue is what logs call the content: the head of a hash of its CID. A CID
 // may hold the content, and leads to it where it is public; a log must do neither.
 func (c CID) LogValue() slog.Value {
-	var b [CIDBinaryMax]byte
+	var b [cidBinaryMax]byte
 	binary, _ := c.AppendBinary(b[:0])
 	sum := sha256.Sum256(binary)
 	return slog.StringValue(hex.EncodeToString(sum[:logNameBytes]))
