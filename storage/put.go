@@ -42,7 +42,7 @@ func (s *Store) Put(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobI
 // was checked on the way here. Who may say so is the caller's to know. Until then
 // nothing is there.
 func (s *Store) PutProven(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
-	return s.Put(ctx, cid, proven{body}, m)
+	return s.Put(ctx, cid, provenBody{body}, m)
 }
 
 // putAgain verifies a body that need not be written, and confirms the copy.
@@ -162,8 +162,8 @@ func (s *Store) addSmall(b *pebble.Batch, cid CID, content []byte, m Mark, remar
 	return nil
 }
 
-// header returns key and value of the header of a blob whose bytes lie apart;
-// the value is not sealed yet.
+// header returns key and value of the header of a blob whose bytes lie apart; the
+// value is not sealed yet.
 func (s *Store) header(cid CID, m Mark) (key, value []byte) {
 	return s.lay.key(cid, headerChunk), appendHeader(nil, cid, m)
 }

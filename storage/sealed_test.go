@@ -141,7 +141,7 @@ func TestPutProven(t *testing.T) {
 			return err
 		}
 		for at := range len(sealed) {
-			near := at < 12 || at > len(sealed)-2*pieceOver || at%50_000 == 0 || at%PieceBytes < 2
+			near := at < 2 || at > len(sealed)-pieceOver-2 || at%100_000 == 0
 			if !near {
 				continue
 			}

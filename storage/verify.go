@@ -7,9 +7,9 @@ import (
 	"io"
 )
 
-// proven is a body that ends only when all of it was hashed by whoever sends it,
+// provenBody is a body that ends only when all of it was hashed by whoever sends it,
 // and is right.
-type proven struct{ io.Reader }
+type provenBody struct{ io.Reader }
 
 // verifier reads a body that has to be what a CID names.
 type verifier struct {
@@ -22,7 +22,7 @@ type verifier struct {
 
 func newVerifier(cid CID, body io.Reader) *verifier {
 	v := &verifier{cid: cid, body: body}
-	if _, ok := body.(proven); !ok {
+	if _, ok := body.(provenBody); !ok {
 		v.hash = NewHasher()
 	}
 	return v
