@@ -319,7 +319,7 @@ func (b *backup) takeBlob(ctx context.Context, cid storage.CID) error {
 		switch {
 		case err == nil:
 		case storage.KindOf(err) == storage.KindNotFound:
-			b.logger.Warn("content has no copy that can be read", "cid", cid.String(), "err", err)
+			b.logger.Warn("content has no copy that can be read", "blob", cid, "err", err)
 			missing = true
 		default:
 			return err
@@ -367,7 +367,7 @@ func (b *backup) fetch(ctx context.Context, cid storage.CID, path string) error 
 		case err != nil:
 			return storage.DiskError(op, err)
 		case hashErr != nil || got != cid:
-			last = fmt.Errorf("other bytes than %s", cid)
+			last = errors.New("other bytes than its CID says")
 		default:
 			if err := os.Rename(tmp, path); err != nil {
 				return storage.DiskError(op, err)

@@ -18,8 +18,12 @@ type backend struct{ n *Node }
 
 var _ peer.Backend = backend{}
 
-func (b backend) PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
-	return b.n.owner.Receive(ctx, cid, body)
+func (b backend) PutBlob(ctx context.Context, cid storage.CID, sealed io.Reader) (storage.Receipt, error) {
+	return b.n.owner.ReceiveSealed(ctx, cid, sealed)
+}
+
+func (b backend) PutBlobs(ctx context.Context, blobs []storage.Proven) []storage.Verdict {
+	return b.n.owner.ReceiveAll(ctx, blobs)
 }
 
 func (b backend) ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error) {
@@ -34,7 +38,10 @@ func (b backend) OpenBlob(ctx context.Context, cid storage.CID, offset, length i
 		}
 		return nil, err
 	}
-	return r, nil
+	if length < 0 {
+		length = cid.Size() - offset
+	}
+	return storage.NewSealedReader(cid, offset, length, r), nil
 }
 
 func (b backend) StatBlob(_ context.Context, cid storage.CID) (storage.BlobInfo, bool, error) {

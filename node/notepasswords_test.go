@@ -45,7 +45,7 @@ func TestPasswordHash(t *testing.T) {
 	p := newPasswords()
 	seen := map[string]bool{}
 	for _, password := range []string{"x", "x", "pä\x00ss", strings.Repeat("long", passwordBytesMax/4)} {
-		hash, err := p.hash(t.Context(), "sesame")
+		hash, err := p.hash(t.Context(), password)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -92,13 +93,18 @@ func (s *Service) storeRecord(ctx context.Context, content []byte) (*stored, err
 	return kept, err
 }
 
-// readAll returns the whole of some content.
+// readAll returns the whole of some content, held against its CID: what a burn
+// takes away from everybody was good, and what is parsed is what was stored.
 func (s *Service) readAll(ctx context.Context, cid storage.CID) ([]byte, error) {
 	content := s.contentOf(ctx, cid, "")
 	b := make([]byte, cid.Size())
 	if _, err := io.ReadFull(content, b); err != nil {
 		_ = content.Close() // it is the read that failed
 		return nil, storage.E("node.readAll", storage.KindUnavailable, err)
+	}
+	if storage.SumCID(b) != cid {
+		_ = content.Close() // it is the content that is wrong
+		return nil, storage.E("node.readAll", storage.KindCorrupt, errors.New("content is not what its name says"))
 	}
 	return b, content.Close()
 }

@@ -49,7 +49,7 @@ func (n *Node) tryStore(fs vfs.FS, dir string) (*storage.Store, error) {
 	return storage.OpenStore(dir, storage.StoreOptions{
 		FS: fs, OnDiskSlow: n.slow.add, Logger: n.logger, CacheBytes: n.cfg.CacheBytes, FreeFloorBytes: n.cfg.FreeFloorBytes,
 		OnCorrupt: func(cid storage.CID, err error) {
-			n.logger.Error("a stored copy is corrupt", "cid", cid.String(), "err", err)
+			n.logger.Error("a stored copy is corrupt", "blob", cid, "err", err)
 			if r := n.replicasNow.Load(); r != nil {
 				r.OnCorrupt(cid)
 			}

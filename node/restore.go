@@ -151,7 +151,7 @@ func (r *restore) fillBlob(ctx context.Context, store *storage.Store, cid storag
 		}
 	}
 	if err != nil {
-		r.logger.Warn("content is not in the backup as it should be", "cid", cid.String(), "err", err)
+		r.logger.Warn("content is not in the backup as it should be", "blob", cid, "err", err)
 		r.report.Lost = append(r.report.Lost, cid)
 		return nil
 	}

@@ -115,7 +115,7 @@ func TestTableWithoutLead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := table.set(s.header(cid, Mark{Generation: 1, Time: 1}, nil)); err != nil {
+	if err := table.set(s.header(cid, Mark{Generation: 1, Time: 1})); err != nil {
 		t.Fatal(err)
 	}
 	if err := table.end(); err != nil {

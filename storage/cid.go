@@ -2,11 +2,14 @@ package storage
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash"
+	"log/slog"
 )
 
 // Sizes of the 256t format. A CID is LENGTH, the content's size as six
@@ -18,11 +21,13 @@ const (
 	// ContentMax is the largest size in bytes that the format can name.
 	ContentMax = 1<<48 - 1
 
-	lengthBytes  = 6
-	lengthChars  = 8
-	digestChars  = 86
-	cidCharsMax  = lengthChars + digestChars
-	cidBinaryMax = lengthBytes + sha512.Size
+	// CIDBinaryMax is the size in bytes of the longest binary form.
+	CIDBinaryMax = lengthBytes + sha512.Size
+
+	lengthBytes = 6
+	lengthChars = 8
+	digestChars = 86
+	cidCharsMax = lengthChars + digestChars
 )
 
 // CID names content by its bytes. It is a comparable value, good as a map key;
@@ -175,6 +180,19 @@ func (c CID) payloadBytes() int {
 func (c CID) String() string {
 	var b [cidCharsMax]byte
 	return string(c.appendText(b[:0]))
+}
+
+// logNameBytes is the length of a CID's name in logs: it tells the blobs of a
+// cluster apart.
+const logNameBytes = 8
+
+// LogValue is what logs call the content: the head of a hash of its CID. A CID
+// may hold the content, and leads to it where it is public; a log must do neither.
+func (c CID) LogValue() slog.Value {
+	var b [CIDBinaryMax]byte
+	binary, _ := c.AppendBinary(b[:0])
+	sum := sha256.Sum256(binary)
+	return slog.StringValue(hex.EncodeToString(sum[:logNameBytes]))
 }
 
 func (c CID) appendText(b []byte) []byte {

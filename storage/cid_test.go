@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -314,6 +315,25 @@ func TestHasherPastTheFormat(t *testing.T) {
 	_, _ = h.Write([]byte{0})
 	if _, err := h.CID(); KindOf(err) != KindTooLarge {
 		t.Errorf("above the maximum: %v", err)
+	}
+}
+
+// Logs tell contents apart, and neither show one nor lead to it.
+func TestLogsHoldNoCID(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{}
+	for _, content := range []string{"", "a secret", "another one", strings.Repeat("long ", 50), strings.Repeat("longer ", 50)} {
+		cid := SumCID([]byte(content))
+		var b bytes.Buffer
+		slog.New(slog.NewTextHandler(&b, nil)).Info("a line", "blob", cid)
+		if strings.Contains(b.String(), cid.String()) || content != "" && strings.Contains(b.String(), content) {
+			t.Errorf("%q is told: %s", content, b.String())
+		}
+		_, name, found := strings.Cut(strings.TrimSpace(b.String()), " blob=")
+		if !found || len(name) != 2*logNameBytes || names[name] {
+			t.Errorf("%q is called %q", content, name)
+		}
+		names[name] = true
 	}
 }
 

@@ -25,7 +25,7 @@ const (
 
 	headerChunk = 1<<32 - 1
 
-	hashedCIDBytes   = cidBinaryMax
+	hashedCIDBytes   = CIDBinaryMax
 	chunkNumberBytes = 4
 	blobKeyBytes     = 1 + hashedCIDBytes + chunkNumberBytes
 )

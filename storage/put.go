@@ -37,6 +37,14 @@ func (s *Store) Put(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobI
 	return s.putLarge(ctx, cid, body, m)
 }
 
+// PutProven is Put of a body that was hashed already: it gives io.EOF only when
+// whoever hashed all of it says that it is what cid names, and each of its bytes
+// was checked on the way here. Who may say so is the caller's to know. Until then
+// nothing is there.
+func (s *Store) PutProven(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
+	return s.Put(ctx, cid, proven{body}, m)
+}
+
 // putAgain verifies a body that need not be written, and confirms the copy.
 func (s *Store) putAgain(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
 	if err := s.discard(ctx, cid, body); err != nil {
@@ -65,7 +73,7 @@ func release(b []byte) { chunkBuffers.Put(&b) }
 var chunkBuffers sync.Pool
 
 func (s *Store) discard(ctx context.Context, cid CID, body io.Reader) error {
-	v := verifier{cid: cid, body: body, hash: NewHasher()}
+	v := newVerifier(cid, body)
 	buf := s.buffer()
 	defer release(buf)
 	for {
@@ -82,7 +90,7 @@ func (s *Store) discard(ctx context.Context, cid CID, body io.Reader) error {
 // putSmall hashes in memory and commits header and chunks as one synced batch:
 // concurrent ones share the fsync.
 func (s *Store) putSmall(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
-	v := verifier{cid: cid, body: body, hash: NewHasher()}
+	v := newVerifier(cid, body)
 	content := make([]byte, cid.Size())
 	for off := int64(0); off < cid.Size(); {
 		n, err := v.fill(ctx, content[off:])
@@ -108,8 +116,22 @@ func (s *Store) putSmall(ctx context.Context, cid CID, body io.Reader, m Mark) (
 func (s *Store) commitSmall(cid CID, content []byte, m Mark, remark bool) error {
 	v := s.use()
 	defer v.release()
-	b := v.cur.db.NewBatchWithSize(len(content) + 4*blobKeyBytes + headerBytes)
+	b := v.cur.db.NewBatchWithSize(smallBatchBytes(content))
 	defer func() { _ = b.Close() }()
+	if err := s.addSmall(b, cid, content, m, remark); err != nil {
+		return err
+	}
+	if err := b.Commit(s.sync); err != nil {
+		return fmt.Errorf("commit blob: %w", err)
+	}
+	return nil
+}
+
+// smallBatchBytes is about what a small blob takes in a batch.
+func smallBatchBytes(content []byte) int { return len(content) + 4*blobKeyBytes + headerBytes }
+
+// addSmall adds all of a small blob to a batch, each value sealed where it lies there.
+func (s *Store) addSmall(b *pebble.Batch, cid CID, content []byte, m Mark, remark bool) error {
 	if remark { // over a corrupt copy
 		start, end := s.lay.span(cid)
 		key := markKey(cid)
@@ -120,28 +142,30 @@ func (s *Store) commitSmall(cid CID, content []byte, m Mark, remark bool) error 
 	for i := range s.lay.chunks(cid.Size()) {
 		key := s.lay.key(cid, i)
 		part := content[int64(i)*s.lay.chunk : min(cid.Size(), int64(i+1)*s.lay.chunk)]
-		set := b.SetDeferred(len(key), len(part)+sealBytes) // sealed where it lies in the batch
+		set := b.SetDeferred(len(key), len(part)+sealBytes)
 		copy(set.Key, key)
 		appendSeal(key, append(set.Value[:0], part...))
 		if err := set.Finish(); err != nil {
 			return fmt.Errorf("write chunk: %w", err)
 		}
 	}
-	key, value := s.header(cid, m, content)
-	if err := errors.Join(b.Set(key, appendSeal(key, value), nil), b.Commit(s.sync)); err != nil {
-		return fmt.Errorf("commit blob: %w", err)
+	key := s.lay.key(cid, headerChunk)
+	if cid.Size() > s.lay.tinyMax {
+		content = nil
+	}
+	set := b.SetDeferred(len(key), headerBytes+len(content)+sealBytes)
+	copy(set.Key, key)
+	appendSeal(key, append(appendHeader(set.Value[:0], cid, m), content...))
+	if err := set.Finish(); err != nil {
+		return fmt.Errorf("write header: %w", err)
 	}
 	return nil
 }
 
-// header returns key and value of a blob's header; the value is not sealed yet.
-func (s *Store) header(cid CID, m Mark, content []byte) (key, value []byte) {
-	key = s.lay.key(cid, headerChunk)
-	value = appendHeader(nil, cid, m)
-	if cid.Size() <= s.lay.tinyMax {
-		value = append(value, content...)
-	}
-	return key, value
+// header returns key and value of the header of a blob whose bytes lie apart;
+// the value is not sealed yet.
+func (s *Store) header(cid CID, m Mark) (key, value []byte) {
+	return s.lay.key(cid, headerChunk), appendHeader(nil, cid, m)
 }
 
 // putLarge hashes while the body streams into a table outside the tree, which
@@ -203,7 +227,7 @@ func (s *Store) writeChunks(ctx context.Context, t *blobTable, cid CID, body io.
 	if err := t.set(s.lay.leadKey(cid), nil); err != nil {
 		return DiskError("storage.Put", err)
 	}
-	v := verifier{cid: cid, body: body, hash: NewHasher()}
+	v := newVerifier(cid, body)
 	for i := range s.lay.chunks(cid.Size()) {
 		value, err := t.value(s.lay.key(cid, i), int(min(s.lay.chunk, cid.Size()-int64(i)*s.lay.chunk)))
 		if err != nil {
@@ -224,7 +248,7 @@ func (s *Store) writeChunks(ctx context.Context, t *blobTable, cid CID, body io.
 	if err := v.verdict(); err != nil {
 		return err
 	}
-	if err := t.set(s.header(cid, m, nil)); err != nil {
+	if err := t.set(s.header(cid, m)); err != nil {
 		return DiskError("storage.Put", err)
 	}
 	return nil
@@ -237,18 +261,14 @@ func (s *Store) writeChunks(ctx context.Context, t *blobTable, cid CID, body io.
 // can't be read. To delete it is not enough: Pebble looks below a deleted key,
 // and meets the corrupt block again; it does not look below a written one.
 func (s *Store) publish(cid CID, m Mark, commit func(remark bool) error) (BlobInfo, error) {
-	held, ok, err := s.Stat(cid)
+	held, ok, err := s.look(cid)
 	if err != nil {
 		return BlobInfo{}, err
 	}
 	if ok && !held.Corrupt && !held.Old {
-		return s.raise(held, m)
+		return s.raise(held.BlobInfo, m)
 	}
-	unmarked, err := s.unmarked(cid)
-	if err != nil {
-		return BlobInfo{}, err
-	}
-	if err := commit(ok || !unmarked); err != nil {
+	if err := commit(ok || held.marked); err != nil {
 		return BlobInfo{}, DiskError("storage.Put", err)
 	}
 	s.forget(cid)
@@ -291,14 +311,19 @@ func (s *Store) setMark(info BlobInfo) error {
 }
 
 func (s *Store) writeMark(db *pebble.DB, info BlobInfo) error {
-	key := markKey(info.CID)
-	var flags byte
-	if info.Corrupt {
-		flags = flagCorrupt
-	}
-	value := sealedMark(key, Mark{Generation: info.Generation, Time: info.Time}, flags)
+	key, value := markOf(info)
 	if err := db.Set(key, value, s.sync); err != nil {
 		return E("storage.setMark", KindInternal, err)
 	}
 	return nil
+}
+
+// markOf returns key and value of the mark that says what is known of a copy.
+func markOf(info BlobInfo) (key, value []byte) {
+	key = markKey(info.CID)
+	var flags byte
+	if info.Corrupt {
+		flags = flagCorrupt
+	}
+	return key, sealedMark(key, Mark{Generation: info.Generation, Time: info.Time}, flags)
 }

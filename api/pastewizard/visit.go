@@ -212,6 +212,7 @@ type site struct {
 	own    []string // origins of its pages
 	prefix string   // of the path of all of them
 	secure bool     // by https
+	mute   bool     // browsers say nothing there of where a form comes from
 }
 
 // siteOf is the setting's site, or else that of the request. A form may come
@@ -219,17 +220,40 @@ type site struct {
 func (d *Dialect) siteOf(r *http.Request) site {
 	cfg := d.s.Config()
 	scheme, host := web.Origin(r, cfg.TrustedProxies, cfg.BehindTLS)
+	return siteAt(scheme, host, d.s.Settings().PasteWizard.BaseURL)
+}
+
+func siteAt(scheme, host, baseURL string) site {
 	at := site{own: []string{scheme + "://" + host}, secure: scheme == "https"}
-	if base, err := url.Parse(d.s.Settings().PasteWizard.BaseURL); err == nil && base.Host != "" {
+	if base, err := url.Parse(baseURL); err == nil && base.Host != "" {
 		at.own = append(at.own, base.Scheme+"://"+base.Host)
 		at.prefix = strings.TrimRight(base.EscapedPath(), "/")
 		at.secure = base.Scheme == "https"
+		host = base.Host
 	}
+	at.mute = !at.secure && !isOwnMachine(host)
 	return at
+}
+
+// isOwnMachine is whether browsers take a host for the machine that they run
+// on, and trust it as if it were reached by https.
+func isOwnMachine(host string) bool {
+	name := (&url.URL{Host: host}).Hostname()
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return addr.IsLoopback()
+	}
+	name = strings.ToLower(name)
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // isOwn is whether a form comes from a page of ours, or from no page at all. A
 // browser that tells by Sec-Fetch-Site tells the truth; an old one sends Origin.
+//
+// Pages that tell no referrer, as ours do, hide the origin of their forms: it is
+// null. By plain HTTP, but on the own machine, that is all that browsers send.
+// It has to do there, and may: no browser keeps a login by plain HTTP, and the
+// cookie of a note comes with no other site's form, so that such a form can do
+// what its maker can do without it.
 func (s site) isOwn(r *http.Request) bool {
 	if from := r.Header.Get("Sec-Fetch-Site"); from != "" {
 		return from == "same-origin" || from == "none"
@@ -240,5 +264,5 @@ func (s site) isOwn(r *http.Request) bool {
 			return true
 		}
 	}
-	return origin == ""
+	return origin == "" || origin == "null" && s.mute
 }

@@ -42,6 +42,37 @@ func TestFormsOfOtherSites(t *testing.T) {
 	}
 }
 
+// By plain HTTP browsers say null of our own forms, and nothing else: the pages
+// of notes have to work there all the same.
+func TestFormsByPlainHTTP(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		host, base, fetchSite, origin string
+		own                           bool
+	}{
+		{"pad.example:8080", "", "", "null", true},
+		{"192.0.2.7", "", "", "null", true},
+		{"[2001:db8::7]:8080", "", "", "null", true},
+		{"127.0.0.1:8080", "http://pad.example", "", "null", true}, // a proxy's own name for the node
+		{"pad.example:8080", "", "cross-site", "null", false},
+		{"pad.example:8080", "", "", "http://evil.example", false},
+		{"pad.example:8080", "https://pad.example", "", "null", false},
+		{"localhost:8080", "", "", "null", false}, // browsers tell more there
+		{"a.LOCALHOST", "", "", "null", false},
+		{"127.0.0.1:8080", "", "", "null", false},
+		{"[::1]:8080", "", "", "null", false},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/p/Ab3Xy9Qk", http.NoBody)
+		r.Header.Set("Origin", tt.origin)
+		if tt.fetchSite != "" {
+			r.Header.Set("Sec-Fetch-Site", tt.fetchSite)
+		}
+		if siteAt("http", tt.host, tt.base).isOwn(r) != tt.own {
+			t.Errorf("at %s (%s), Sec-Fetch-Site %q, Origin %q: own is %v", tt.host, tt.base, tt.fetchSite, tt.origin, !tt.own)
+		}
+	}
+}
+
 // A login leads to a page of ours only.
 func TestAfterLogin(t *testing.T) {
 	t.Parallel()

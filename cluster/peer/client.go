@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -104,6 +105,9 @@ func do(h *http.Client, op string, req *http.Request) (*http.Response, error) {
 // sendError tells what was certainly not sent from what may have arrived. An
 // error of the body that was being sent is handed on: errors.Is finds it.
 func sendError(op string, err error) error {
+	if about, ok := errors.AsType[*url.Error](err); ok {
+		err = about.Err // else the URL stands in it, and the CID in that
+	}
 	if errors.Is(err, errUnsent) {
 		return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "unreachable", Err: err}
 	}
@@ -113,7 +117,8 @@ func sendError(op string, err error) error {
 // exchange makes a control call.
 func exchange[A any](ctx context.Context, h *http.Client, host, path string, timeout time.Duration, q any) (A, error) {
 	var a A
-	op := "peer" + path
+	name, _, _ := strings.Cut(path[1:], "/") // behind it a CID may stand
+	op := "peer/" + name
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	body, err := cbor.Marshal(q)
@@ -199,17 +204,16 @@ func (c *Client) Remove(ctx context.Context, to, id storage.NodeID) error {
 	return err
 }
 
-// PutBlob streams a blob to an owner and returns its receipt. The owner
-// verifies the bytes; an error of body cuts the transfer, so that it never
-// looks complete.
-func (c *Client) PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, body io.Reader) (storage.Receipt, error) {
+// PutBlob sends the sealed stream of a blob to an owner and returns its receipt.
+// An error of the stream cuts the transfer, so that it never looks complete.
+func (c *Client) PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, sealed io.Reader) (storage.Receipt, error) {
 	const op = "peer.PutBlob"
 	var receipt storage.Receipt
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address(string(to), pathBlob+cid.String()), io.NopCloser(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address(string(to), pathBlob+cid.String()), io.NopCloser(sealed))
 	if err != nil {
 		return receipt, storage.E(op, storage.KindInternal, err)
 	}
-	req.ContentLength = -1 // a length would make the transport swallow a surplus, and the owner must see it
+	req.ContentLength = -1 // with a length the transport would copy what it can write as it lies
 	req.Header.Set("Expect", "100-continue")
 	resp, err := do(c.byID, op, req)
 	if err != nil {
@@ -259,8 +263,8 @@ func (c *Client) StatBlobs(ctx context.Context, to storage.NodeID, cids []storag
 	return out, nil
 }
 
-// OpenBlob reads length bytes of a blob from offset; a length below 0 is to
-// the end. A body that is cut short ends in an error, never in a clean end.
+// OpenBlob returns the sealed stream of length bytes of a blob from offset; a
+// length below 0 is to the end. Whoever unseals it sees what is wrong with it.
 func (c *Client) OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
 	const op = "peer.OpenBlob"
 	q := url.Values{"offset": {strconv.FormatInt(offset, 10)}, "length": {strconv.FormatInt(length, 10)}}
@@ -275,8 +279,8 @@ func (c *Client) OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CI
 	if length < 0 {
 		length = cid.Size() - offset
 	}
-	if resp.ContentLength != length {
-		return nil, errors.Join(storage.E(op, storage.KindCorrupt, fmt.Errorf("%d bytes for %d", resp.ContentLength, length)), resp.Body.Close())
+	if want := storage.SealedSize(length); resp.ContentLength != want {
+		return nil, errors.Join(storage.E(op, storage.KindCorrupt, fmt.Errorf("%d bytes for %d", resp.ContentLength, want)), resp.Body.Close())
 	}
 	return resp.Body, nil
 }

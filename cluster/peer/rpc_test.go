@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ type stub struct {
 	openBlob func(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error)
 	propose  func(ctx context.Context, p Pack) (PackReply, error)
 	term     func(ctx context.Context) (uint64, error)
+	putBlobs func(ctx context.Context, blobs []storage.Proven) []storage.Verdict
 	receipt  storage.Receipt
 	info     storage.BlobInfo
 	held     bool
@@ -46,6 +48,10 @@ func (s *stub) note(v any) {
 
 func (s *stub) PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
 	return s.putBlob(ctx, cid, body)
+}
+
+func (s *stub) PutBlobs(ctx context.Context, blobs []storage.Proven) []storage.Verdict {
+	return s.putBlobs(ctx, blobs)
 }
 
 func (s *stub) OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
@@ -299,8 +305,13 @@ func TestUnreachable(t *testing.T) {
 		"another's address": func() error { _, err := r.Propose(t.Context(), "another", Pack{}); return err },
 		"blob":              func() error { _, err := r.PutBlob(t.Context(), "another", someCID, bytes.NewReader(nil)); return err },
 		"read":              func() error { _, err := r.OpenBlob(t.Context(), "another", someCID, 0, -1); return err },
+		"confirm":           func() error { _, _, err := r.ConfirmBlob(t.Context(), "another", someCID); return err },
+		"stat":              func() error { _, _, err := r.StatBlob(t.Context(), "another", someCID); return err },
 	}
 	for name, call := range calls {
+		if err := call(); strings.Contains(err.Error(), someCID.String()) {
+			t.Errorf("%s: the error tells the CID: %v", name, err) // errors are logged
+		}
 		if err := call(); storage.KindOf(err) != storage.KindUnavailable || storage.CodeOf(err) != "unreachable" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -485,10 +496,22 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// sealed is the stream of a range of someContent that a reader gives.
+func sealed(offset, length int64, r io.Reader) io.ReadCloser {
+	return storage.NewSealedReader(someCID, offset, length, io.NopCloser(r))
+}
+
+// unsealed reads a stream to its end.
+func unsealed(offset, length int64, r io.Reader) ([]byte, error) {
+	u := storage.Unseal(someCID, offset, length, r)
+	defer u.Close()
+	return io.ReadAll(u)
+}
+
 func (r *rpcTest) serveContent(content []byte) {
 	r.back.openBlob = func(_ context.Context, _ storage.CID, offset, length int64) (io.ReadCloser, error) {
 		r.back.note([2]int64{offset, length})
-		return io.NopCloser(bytes.NewReader(content[offset:min(int64(len(content)), offset+length)])), nil
+		return sealed(offset, length, bytes.NewReader(content[offset:min(int64(len(content)), offset+length)])), nil
 	}
 }
 
@@ -503,11 +526,11 @@ func TestOpenBlobRanges(t *testing.T) {
 			t.Errorf("range %v: %v", c, err)
 			continue
 		}
-		got, err := io.ReadAll(body)
 		end := c[0] + c[1]
 		if c[1] < 0 {
 			end = n
 		}
+		got, err := unsealed(c[0], end-c[0], body)
 		if err = errors.Join(err, body.Close()); err != nil || !bytes.Equal(got, someContent[c[0]:end]) {
 			t.Errorf("range %v: %d bytes, %v", c, len(got), err)
 		}
@@ -529,13 +552,19 @@ func TestOpenBlobCutShort(t *testing.T) {
 	r := newRPC(t)
 	errDisk := errors.New("a chunk is corrupt")
 	n := len(someContent)
+	stream, err := io.ReadAll(sealed(0, someCID.Size(), bytes.NewReader(someContent)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, body := range map[string]io.Reader{
 		"nothing":        bytes.NewReader(nil),
-		"one byte short": bytes.NewReader(someContent[:n-1]),
-		"one too many":   io.MultiReader(bytes.NewReader(someContent), bytes.NewReader([]byte{1})),
+		"one byte short": bytes.NewReader(stream[:len(stream)-1]),
+		"no end":         bytes.NewReader(stream[:len(stream)-8]),
+		"one too many":   io.MultiReader(bytes.NewReader(stream), bytes.NewReader([]byte{1})),
+		"a short blob":   sealed(0, someCID.Size(), bytes.NewReader(someContent[:n-1])),
 		"fails at once":  iotest.ErrReader(errDisk),
-		"fails half way": io.MultiReader(bytes.NewReader(someContent[:n/2]), iotest.ErrReader(errDisk)),
-		"panics":         io.MultiReader(bytes.NewReader(someContent[:n/2]), readerFunc(func([]byte) (int, error) { panic("a fault") })),
+		"fails half way": io.MultiReader(bytes.NewReader(stream[:n/2]), iotest.ErrReader(errDisk)),
+		"panics":         io.MultiReader(bytes.NewReader(stream[:n/2]), readerFunc(func([]byte) (int, error) { panic("a fault") })),
 	} {
 		r.back.openBlob = func(context.Context, storage.CID, int64, int64) (io.ReadCloser, error) {
 			return io.NopCloser(body), nil
@@ -544,8 +573,8 @@ func TestOpenBlobCutShort(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		b, err := io.ReadAll(got)
-		if err == nil && !bytes.Equal(b, someContent) {
+		b, err := unsealed(0, someCID.Size(), got)
+		if (err == nil) != bytes.Equal(b, someContent) {
 			t.Errorf("%s: a clean end after %d bytes", name, len(b))
 		}
 		_ = got.Close()

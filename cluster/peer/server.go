@@ -47,6 +47,7 @@ func NewServer(b Backend, o ServerOptions) *Server {
 	s := &Server{b: b, o: o, blobs: make(chan struct{}, blobsMax), controls: make(chan struct{}, controlsMax)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT "+pathBlob+"{cid}", s.call(s.blobs, s.putBlob))
+	mux.HandleFunc("POST "+pathBundle, s.call(s.blobs, s.putBundle))
 	mux.HandleFunc("GET "+pathBlob+"{cid}", s.call(s.blobs, s.getBlob))
 	mux.HandleFunc("POST "+pathConfirm+"{cid}", s.call(s.controls, s.confirmBlob))
 	mux.HandleFunc("POST "+pathBlob+"{cid}", s.call(s.controls, s.statBlob))
@@ -133,7 +134,7 @@ func (s *Server) call(places chan struct{}, h handler) http.HandlerFunc {
 				if p == http.ErrAbortHandler { //nolint:errorlint // a sentinel that is compared so by net/http itself
 					panic(p)
 				}
-				s.o.Logger.Error("peer call panicked", "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				s.o.Logger.Error("peer call panicked", "path", r.Pattern, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				panic(http.ErrAbortHandler)
 			}
 		}()
@@ -273,7 +274,7 @@ func (s *Server) statBlobs(ctx context.Context, cids []storage.CID) ([]byte, err
 	return out, nil
 }
 
-// getBlob sends a range with its length: what is cut short never looks whole.
+// getBlob sends a range sealed, with its length: what is cut short never looks whole.
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) error {
 	cid, err := pathCID(r)
 	if err != nil {
@@ -288,11 +289,12 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	size := storage.SealedSize(length)
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	w.Header().Set("Content-Type", "application/octet-stream")
 	out := &rollingWriter{w: w, c: http.NewResponseController(w)}
-	if n, err := io.Copy(out, body); err != nil || n != length {
-		s.o.Logger.Debug("blob not sent whole", "cid", cid.String(), "sent", n, "err", err)
+	if n, err := io.Copy(out, body); err != nil || n != size {
+		s.o.Logger.Debug("blob not sent whole", "blob", cid, "sent", n, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil

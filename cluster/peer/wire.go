@@ -41,6 +41,7 @@ const (
 	pathBlob      = "/blob/"    // PUT, GET, HEAD + CID
 	pathConfirm   = "/confirm/" // POST + CID
 	pathStats     = "/stats"    // POST, many CIDs
+	pathBundle    = "/bundle"   // POST, several small blobs
 	pathPropose   = "/propose"
 	pathReadIndex = "/read-index"
 	pathTerm      = "/term"
@@ -57,8 +58,13 @@ const errorType = "application/vnd.ringbin.error+cbor"
 
 // Backend is what a node offers its peers.
 type Backend interface {
+	// PutBlob takes in an upload that the caller has hashed, from its sealed stream.
 	PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error)
+	// PutBlobs keeps small blobs; the verdicts are in their order. The blobs'
+	// bytes are the backend's until it returns.
+	PutBlobs(ctx context.Context, blobs []storage.Proven) []storage.Verdict
 	ConfirmBlob(ctx context.Context, cid storage.CID) (storage.Receipt, bool, error)
+	// OpenBlob returns the sealed stream of a range.
 	OpenBlob(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error)
 	StatBlob(ctx context.Context, cid storage.CID) (storage.BlobInfo, bool, error)
 	StatBlobs(ctx context.Context, cids []storage.CID) ([]storage.Holding, error)

@@ -64,13 +64,27 @@ func lookUpID(r pebble.Reader, key []byte) (string, bool, error) {
 	return id, true, closer.Close() //nolint:wrapcheck // a read of Pebble's that ended
 }
 
-// Account returns an account.
-func (f *FSM) Account(id string) (a Account, found bool, err error) {
-	err = f.view("Account", func(r pebble.Reader) error {
-		a, found, err = lookUp[Account](r, key(tableAccounts).str(id))
+// readHot returns a record that is kept decoded, or else looks for it and keeps
+// what it finds.
+func readHot[K comparable, V any](f *FSM, op string, kept *recent[K, V], k K, look func(r pebble.Reader) (V, bool, error)) (v V, found bool, err error) {
+	v, found, drops := kept.get(k)
+	if found {
+		return v, true, nil
+	}
+	err = f.view(op, func(r pebble.Reader) error {
+		if v, found, err = look(r); found && err == nil {
+			kept.put(k, v, drops)
+		}
 		return err
 	})
-	return a, found, err
+	return v, found, err
+}
+
+// Account returns an account.
+func (f *FSM) Account(id string) (Account, bool, error) {
+	return readHot(f, "Account", &f.hot.accounts, id, func(r pebble.Reader) (Account, bool, error) {
+		return lookUp[Account](r, key(tableAccounts).str(id))
+	})
 }
 
 // AccountByEmail returns the account with an address, in whatever case.
@@ -127,26 +141,22 @@ func list[T any](r pebble.Reader, prefix []byte, cursor string, limit int, item 
 	return page, next, err
 }
 
-// KeyByHash returns the key whose secret has a SHA-256.
-func (f *FSM) KeyByHash(hash [32]byte) (k Key, found bool, err error) {
-	err = f.view("KeyByHash", func(r pebble.Reader) error {
-		id, ok, err := lookUpID(r, key(tableKeyHashes).raw(hash[:]))
-		if err != nil || !ok {
-			return err
-		}
-		k, found, err = lookUp[Key](r, key(tableKeys).str(id))
-		return err
+// KeyByHash returns the key whose secret has a SHA-256. It must not be changed.
+func (f *FSM) KeyByHash(hash [32]byte) (Key, bool, error) {
+	id, found, err := readHot(f, "KeyByHash", &f.hot.keyIDs, hash, func(r pebble.Reader) (string, bool, error) {
+		return lookUpID(r, key(tableKeyHashes).raw(hash[:]))
 	})
-	return k, found, err
+	if err != nil || !found {
+		return Key{}, false, err
+	}
+	return f.Key(id)
 }
 
-// Key returns a key by its id.
-func (f *FSM) Key(id string) (k Key, found bool, err error) {
-	err = f.view("Key", func(r pebble.Reader) error {
-		k, found, err = lookUp[Key](r, key(tableKeys).str(id))
-		return err
+// Key returns a key by its id. It must not be changed.
+func (f *FSM) Key(id string) (Key, bool, error) {
+	return readHot(f, "Key", &f.hot.keys, id, func(r pebble.Reader) (Key, bool, error) {
+		return lookUp[Key](r, key(tableKeys).str(id))
 	})
-	return k, found, err
 }
 
 // Keys returns all keys of an account in a dialect, newest first.
@@ -172,6 +182,10 @@ func (f *FSM) Keys(account, api string) (keys []Key, err error) {
 
 // Blob returns what the catalogue says of a CID at a time.
 func (f *FSM) Blob(cid storage.CID, now int64) (b Blob, found bool, err error) {
+	kept, found, drops := f.hot.shown.get(cid)
+	if found && kept.from <= now && now < kept.until {
+		return kept.Blob, true, nil
+	}
 	err = f.view("Blob", func(r pebble.Reader) error {
 		rec, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(cid))
 		if err != nil || !ok {
@@ -179,25 +193,29 @@ func (f *FSM) Blob(cid storage.CID, now int64) (b Blob, found bool, err error) {
 		}
 		b = Blob{CID: cid, ContentType: rec.ContentType, Blocked: rec.Blocked, Condemned: rec.Condemned}
 		found = true
-		if b.Expires, b.Shown, err = latestExpiry(r, cid, refUpload); err != nil {
+		if b.Expires, b.Shown, err = rec.latestExpiry(reading(r), cid, refUpload); err != nil {
 			return err
 		}
 		if b.Shown = b.Shown && b.Expires > now; !b.Shown {
 			b.Expires = 0
-			b.Alive, err = aliveAt(r, cid, now)
+			b.Alive, err = rec.aliveAt(r, cid, now)
 			return err
 		}
 		b.Alive = true
-		b.Uploaded, err = earliestUpload(r, cid, now)
+		first, err := rec.earliestUpload(r, cid, now)
+		if err == nil {
+			b.Uploaded = first.Uploaded
+			f.hot.shown.put(cid, shown{Blob: b, from: now, until: first.Expires}, drops)
+		}
 		return err
 	})
 	return b, found, err
 }
 
 // aliveAt reports whether any reference of a CID is live at a time.
-func aliveAt(r pebble.Reader, cid storage.CID, now int64) (bool, error) {
+func (b blobRecord) aliveAt(r pebble.Reader, cid storage.CID, now int64) (bool, error) {
 	for _, kind := range refKinds {
-		expires, ok, err := latestExpiry(r, cid, kind)
+		expires, ok, err := b.latestExpiry(reading(r), cid, kind)
 		if err != nil || ok && expires > now {
 			return true, err
 		}
@@ -205,10 +223,15 @@ func aliveAt(r pebble.Reader, cid storage.CID, now int64) (bool, error) {
 	return false, nil
 }
 
+func reading(r pebble.Reader) func() pebble.Reader { return func() pebble.Reader { return r } }
+
 // latestExpiry returns when the reference that lasts longest expires.
-func latestExpiry(r pebble.Reader, cid storage.CID, kind byte) (int64, bool, error) {
+func (b blobRecord) latestExpiry(rows func() pebble.Reader, cid storage.CID, kind byte) (int64, bool, error) {
+	if b.Only.Kind != 0 || b.References == 0 {
+		return b.Only.Ref.Expires, b.Only.Kind == kind, nil
+	}
 	prefix := key(tableRefsExpiring).cid(cid).byte(kind)
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: past(prefix)})
+	it, err := rows().NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: past(prefix)})
 	if err != nil {
 		return 0, false, fmt.Errorf("%w: %w", errCorruptState, err)
 	}
@@ -223,8 +246,11 @@ func latestExpiry(r pebble.Reader, cid storage.CID, kind byte) (int64, bool, err
 	return expires, found, nil
 }
 
-// earliestUpload returns when the oldest upload that is live was made.
-func earliestUpload(r pebble.Reader, cid storage.CID, now int64) (uploaded int64, err error) {
+// earliestUpload returns the oldest upload that is live.
+func (b blobRecord) earliestUpload(r pebble.Reader, cid storage.CID, now int64) (first refRecord, err error) {
+	if b.Only.Kind == refUpload && b.Only.Ref.Expires > now {
+		return b.Only.Ref, nil
+	}
 	prefix := key(tableRefsUploaded).cid(cid).byte(refUpload)
 	err = scan(r, prefix, func(k, _ []byte) (bool, error) {
 		account := string(k[len(prefix)+8 : len(k)-1])
@@ -233,12 +259,12 @@ func earliestUpload(r pebble.Reader, cid storage.CID, now int64) (uploaded int64
 			return false, err
 		}
 		if ok && ref.Expires > now {
-			uploaded = ref.Uploaded
+			first = ref
 			return false, nil
 		}
 		return true, nil
 	})
-	return uploaded, err
+	return first, err
 }
 
 // Reference returns an account's own reference when it is live at a time.
@@ -251,12 +277,12 @@ func (f *FSM) Reference(account string, cid storage.CID, now int64) (ref Referen
 }
 
 func referenceAt(r pebble.Reader, account string, cid storage.CID, now int64) (Reference, bool, error) {
-	rec, ok, err := lookUp[refRecord](r, uploadRef(cid, account).key())
-	if err != nil || !ok || rec.Expires <= now {
-		return Reference{}, false, err
-	}
 	b, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(cid))
 	if err != nil || !ok || b.Blocked {
+		return Reference{}, false, err
+	}
+	rec, ok, err := b.reference(uploadRef(cid, account), func(k []byte) (refRecord, bool, error) { return lookUp[refRecord](r, k) })
+	if err != nil || !ok || rec.Expires <= now {
 		return Reference{}, false, err
 	}
 	return Reference{CID: cid, Account: account, ContentType: b.ContentType, Uploaded: rec.Uploaded, Expires: rec.Expires}, true, nil
@@ -352,7 +378,7 @@ func (f *FSM) Blobs(after *storage.CID, limit int, now int64) (blobs []Blob, err
 			if cid.Inline() || rec.References == 0 {
 				return true, nil
 			}
-			alive, err := aliveAt(r, cid, now)
+			alive, err := rec.aliveAt(r, cid, now)
 			if err != nil {
 				return false, err
 			}
@@ -385,7 +411,7 @@ func (f *FSM) IdempotentResult(scope string, k [32]byte) (fingerprint [32]byte, 
 // remembered returns the answer under a request id.
 func (f *FSM) remembered(id RequestID) (res Result, found bool) {
 	err := f.view("remembered", func(r pebble.Reader) error {
-		s, ok, err := lookUp[storedResult](r, requestKey(id))
+		s, ok, err := answeredAt(r, id)
 		if err != nil || !ok {
 			return err
 		}

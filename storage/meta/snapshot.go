@@ -311,6 +311,7 @@ func (f *FSM) swap(name string) error {
 	}
 	old, oldName := f.db, f.name
 	f.db, f.name = db, name
+	f.hot.clear() // before load shows the new index
 	if err := f.load(); err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func (r *Replicator) look(ctx context.Context, batch []commit) {
 			case err == nil:
 				r.regained(c.cid)
 			case ctx.Err() == nil:
-				r.o.Logger.Debug("copy not fetched yet", "cid", c.cid.String(), "err", err)
+				r.o.Logger.Debug("copy not fetched yet", "blob", c.cid, "err", err)
 				r.failed()
 			}
 			return nil

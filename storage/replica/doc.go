@@ -16,7 +16,11 @@ import (
 
 // Peers are the other nodes, as holders of blobs.
 type Peers interface {
+	// PutBlob sends an upload to an owner, as a sealed stream.
 	PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, body io.Reader) (storage.Receipt, error)
+	// PutBlobs sends several small blobs in one call; the verdicts are in their order.
+	PutBlobs(ctx context.Context, to storage.NodeID, blobs []storage.Proven) ([]storage.Verdict, error)
+	// OpenBlob returns the sealed stream of a range.
 	OpenBlob(ctx context.Context, to storage.NodeID, cid storage.CID, offset, length int64) (io.ReadCloser, error)
 	StatBlob(ctx context.Context, to storage.NodeID, cid storage.CID) (storage.BlobInfo, bool, error)
 	// StatBlobs asks what a node holds of up to storage.HoldingsMax blobs; the

@@ -253,7 +253,7 @@ func (r *Replicator) collect(ctx context.Context, cid storage.CID) error {
 	}
 	r.collector.blobs[fate].Add(1)
 	r.collector.bytes[fate].Add(cid.Size())
-	r.o.Logger.Debug("copy erased", "cid", cid.String(), "reason", fate.String(), "generation", held.Generation)
+	r.o.Logger.Debug("copy erased", "blob", cid, "reason", fate.String(), "generation", held.Generation)
 	return nil
 }
 

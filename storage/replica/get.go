@@ -20,8 +20,10 @@ const (
 // Open returns length bytes of a blob from offset; a length below 0 is to the
 // end. The bytes come from one holder after the other: whichever fails, stalls
 // or has a bad copy is left, and the next one goes on from the byte where it
-// stopped. A reader of the whole content checks its hash as well. It never
-// ends cleanly with missing or wrong bytes (I2).
+// stopped. Each byte was checked against a CRC over its content's name and its
+// place: at this node's disk, or at another's and again here. It never ends
+// cleanly with missing or wrong bytes (I2). That the bytes of a good copy are
+// what the CID names was proven when it was taken in, and the scrub proves it anew.
 //
 // KindUnavailable (content_unavailable): no holder could be had.
 func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
@@ -34,19 +36,21 @@ func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length i
 	if length == 0 {
 		return io.NopCloser(io.LimitReader(nil, 0)), nil
 	}
-	g := &get{r: r, ctx: ctx, cid: cid, offset: offset, end: offset + length, holders: r.holders(cid)}
-	if offset == 0 && length == cid.Size() {
-		g.hash = storage.NewHasher()
-	}
+	g := &get{r: r, ctx: ctx, cid: cid, offset: offset, end: offset + length}
 	if err := g.next(nil); err != nil { //nolint:contextcheck // the reader keeps ctx
 		return nil, err
 	}
 	return g, nil
 }
 
-// holders are whom to ask, in order: this node, the owners that seem alive,
-// and last the others.
+// holders are whom to ask, in order: this node and the others.
 func (r *Replicator) holders(cid storage.CID) []storage.NodeID {
+	return append([]storage.NodeID{r.o.Owner.id}, r.others(cid)...)
+}
+
+// others are whom to ask after this node, in order: the owners that seem alive,
+// and last the rest.
+func (r *Replicator) others(cid storage.CID) []storage.NodeID {
 	cur, next := r.o.Placement.Rings()
 	var ids []storage.NodeID
 	seen := map[storage.NodeID]bool{r.o.Owner.id: true}
@@ -61,7 +65,7 @@ func (r *Replicator) holders(cid storage.CID) []storage.NodeID {
 			}
 		}
 	}
-	return append([]storage.NodeID{r.o.Owner.id}, r.o.Placement.Order(ids)...)
+	return r.o.Placement.Order(ids)
 }
 
 // get is one read over several holders.
@@ -71,10 +75,9 @@ type get struct {
 	cid     storage.CID
 	offset  int64 // of the next byte
 	end     int64
-	holders []storage.NodeID // not asked yet
-	hash    *storage.Hasher  // of the whole content; nil for a range
-	from    storage.NodeID
-	reader  *stallReader
+	holders []storage.NodeID // others that were not asked yet
+	from    storage.NodeID   // "": nobody was asked yet
+	reader  io.ReadCloser
 	errs    []error
 }
 
@@ -82,11 +85,10 @@ type get struct {
 func (g *get) next(why error) error {
 	const op = "replica.Open"
 	g.leave(why)
-	for len(g.holders) > 0 {
+	for g.advance() {
 		if g.ctx.Err() != nil {
 			return fmt.Errorf("replica.Open: %w", context.Cause(g.ctx))
 		}
-		g.from, g.holders = g.holders[0], g.holders[1:]
 		reader, err := g.openAt(g.from)
 		if err == nil {
 			g.reader = reader
@@ -97,25 +99,71 @@ func (g *get) next(why error) error {
 	return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "content_unavailable", Err: errors.Join(g.errs...)}
 }
 
-func (g *get) openAt(id storage.NodeID) (*stallReader, error) {
-	ctx, cancel := context.WithCancelCause(g.ctx)
-	s := &stallReader{cancel: cancel}
-	s.timer = time.AfterFunc(firstByteWithin, func() { cancel(errStalled) })
-	var err error
-	if id == g.r.o.Owner.id {
-		if s.r, err = g.r.o.Owner.store.Open(ctx, g.cid, g.offset, g.end-g.offset); err != nil {
-			g.r.Want(g.cid)
-		}
-	} else {
-		s.r, err = g.r.o.Peers.OpenBlob(ctx, id, g.cid, g.offset, g.end-g.offset)
+// advance moves on to whom to ask next: first this node, then the others.
+func (g *get) advance() bool {
+	switch self := g.r.o.Owner.id; g.from {
+	case "":
+		g.from = self
+		return true
+	case self:
+		g.holders = g.r.others(g.cid)
 	}
+	if len(g.holders) == 0 {
+		return false
+	}
+	g.from, g.holders = g.holders[0], g.holders[1:]
+	return true
+}
+
+func (g *get) openAt(id storage.NodeID) (io.ReadCloser, error) {
+	if id == g.r.o.Owner.id {
+		return g.openHere()
+	}
+	s, ctx := newStallReader(g.ctx)
+	s.timer = time.AfterFunc(firstByteWithin, func() { s.cancel(errStalled) })
+	var err error
+	s.r, err = g.r.o.Peers.OpenBlob(ctx, id, g.cid, g.offset, g.end-g.offset)
+	s.timer.Stop()
 	if err != nil {
-		s.timer.Stop()
-		cancel(nil)
+		s.cancel(nil)
 		return nil, err
 	}
+	return newPeerReader(g.cid, g.offset, g.end-g.offset, s), nil
+}
+
+// openHere opens this node's own copy. What is in memory then is not watched:
+// nothing of it can stall.
+func (g *get) openHere() (io.ReadCloser, error) {
+	r, err := g.r.o.Owner.store.Open(g.ctx, g.cid, g.offset, g.end-g.offset)
+	if err != nil {
+		g.r.Want(g.cid)
+		return nil, err
+	}
+	if r.InMemory() {
+		return r, nil
+	}
+	s, ctx := newStallReader(g.ctx)
+	s.timer = time.AfterFunc(nextByteWithin, func() { s.cancel(errStalled) })
 	s.timer.Stop()
+	r.Within(ctx)
+	s.r = r
 	return s, nil
+}
+
+// peerReader is what another node sends, checked here.
+type peerReader struct {
+	*storage.Unsealed
+	sealed io.Closer
+}
+
+func newPeerReader(cid storage.CID, offset, length int64, sealed io.ReadCloser) *peerReader {
+	return &peerReader{Unsealed: storage.Unseal(cid, offset, length, sealed), sealed: sealed}
+}
+
+// Close implements io.Closer.
+func (p *peerReader) Close() error {
+	p.Unsealed.Close()
+	return p.sealed.Close() //nolint:wrapcheck // a reader hands errors on
 }
 
 // leave closes the holder that is being read.
@@ -125,7 +173,7 @@ func (g *get) leave(why error) {
 	}
 	if why != nil {
 		g.errs = append(g.errs, fmt.Errorf("%s: %w", g.from, why))
-		g.r.o.Logger.Warn("left a holder in the middle of a read", "node", string(g.from), "cid", g.cid.String(), "offset", g.offset, "err", why)
+		g.r.o.Logger.Warn("left a holder in the middle of a read", "node", string(g.from), "blob", g.cid, "offset", g.offset, "err", why)
 	}
 	_ = g.reader.Close() // it is left
 	g.reader = nil
@@ -134,7 +182,7 @@ func (g *get) leave(why error) {
 // Read implements io.Reader.
 func (g *get) Read(p []byte) (int, error) {
 	if g.offset == g.end {
-		return 0, g.whole()
+		return 0, io.EOF
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -146,15 +194,6 @@ func (g *get) Read(p []byte) (int, error) {
 		n, err := g.reader.Read(p[:min(int64(len(p)), g.end-g.offset)])
 		if n > 0 {
 			g.offset += int64(n)
-			if g.hash != nil {
-				_, _ = g.hash.Write(p[:n]) // never fails
-			}
-			if g.offset == g.end {
-				// The last bytes leave only when the whole is right.
-				if err := g.whole(); !errors.Is(err, io.EOF) {
-					return 0, err
-				}
-			}
 			return n, nil
 		}
 		if err == nil {
@@ -172,21 +211,6 @@ func (g *get) Read(p []byte) (int, error) {
 	}
 }
 
-// whole is io.EOF when what was read is what the CID names.
-func (g *get) whole() error {
-	if g.hash == nil {
-		return io.EOF
-	}
-	got, err := g.hash.CID()
-	if err == nil && got != g.cid {
-		err = fmt.Errorf("content read from %s hashes to %s", g.from, got)
-	}
-	if err != nil {
-		return storage.E("replica.Read", storage.KindCorrupt, err)
-	}
-	return io.EOF
-}
-
 // Close implements io.Closer.
 func (g *get) Close() error {
 	g.leave(nil)
@@ -201,6 +225,11 @@ type stallReader struct {
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
 	once   sync.Once
+}
+
+func newStallReader(parent context.Context) (*stallReader, context.Context) {
+	ctx, cancel := context.WithCancelCause(parent)
+	return &stallReader{cancel: cancel}, ctx
 }
 
 // Read implements io.Reader. Only the holder's own time counts: the timer

@@ -41,7 +41,7 @@ type fault struct {
 	stallAt   int64 // from here on, where above 0, a read gets no byte any more
 	breakAt   int64 // here, where above 0, a read ends in an error
 	shortAt   int64 // here, where above 0, a read ends cleanly
-	flipAt    int64 // this byte, where above 0, is another one
+	flipAt    int64 // about here, where above 0, a byte of the sealed stream is another one
 }
 
 var errBroke = errors.New("connection broke")
@@ -57,6 +57,8 @@ type testNode struct {
 	fault fault
 	puts  int
 	stats int
+
+	bundles []int // how many blobs each bundle had
 }
 
 // opened is one call of OpenBlob.
@@ -106,9 +108,22 @@ func newCluster(t *testing.T, n int) *testCluster {
 }
 
 func (c *testCluster) newReplicator() *Replicator {
-	r := New(Options{Owner: c.self.owner, Peers: c, Placement: c, Catalogue: c.catalogue, Logger: slog.New(slog.DiscardHandler)})
+	logger := slog.New(slog.NewTextHandler(logWatch{c.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r := New(Options{Owner: c.self.owner, Peers: c, Placement: c, Catalogue: c.catalogue, Logger: logger})
 	c.t.Cleanup(r.Close)
 	return r
+}
+
+// logWatch reads a log, in which no CID may stand.
+type logWatch struct{ t testing.TB }
+
+func (w logWatch) Write(line []byte) (int, error) {
+	for _, word := range strings.FieldsFunc(string(line), func(c rune) bool { return strings.ContainsRune(" =:,/\"'", c) }) {
+		if cid, err := storage.ParseCID(word); err == nil && !cid.Inline() {
+			w.t.Errorf("the log tells a CID: %s", line)
+		}
+	}
+	return len(line), nil
 }
 
 // reopen closes a node's store and opens it again.
@@ -390,13 +405,37 @@ func (c *testCluster) PutBlob(ctx context.Context, to storage.NodeID, cid storag
 	if f.gate != nil {
 		body = &gatedBody{ctx: ctx, r: body, left: f.takes, gate: f.gate}
 	}
-	receipt, err := n.owner.Receive(ctx, cid, body)
+	receipt, err := n.owner.ReceiveSealed(ctx, cid, body)
 	if err == nil && f.answer != nil {
 		if err := waitFor(ctx, f.answer); err != nil {
 			return storage.Receipt{}, err
 		}
 	}
 	return receipt, err
+}
+
+// PutBlobs implements Peers.
+func (c *testCluster) PutBlobs(ctx context.Context, to storage.NodeID, blobs []storage.Proven) ([]storage.Verdict, error) {
+	n, f := c.called(to, func(n *testNode) { n.bundles = append(n.bundles, len(blobs)) })
+	if f.down {
+		return nil, &storage.Error{Op: "test", Kind: storage.KindUnavailable, Code: "unreachable"}
+	}
+	if f.gate != nil {
+		if err := waitFor(ctx, f.gate); err != nil {
+			return nil, err
+		}
+	}
+	if f.full {
+		full := &storage.Error{Op: "test", Kind: storage.KindFull, Code: "insufficient_storage"}
+		return slices.Repeat([]storage.Verdict{{Err: full}}, len(blobs)), nil
+	}
+	verdicts := n.owner.ReceiveAll(ctx, blobs)
+	if f.answer != nil {
+		if err := waitFor(ctx, f.answer); err != nil {
+			return nil, err
+		}
+	}
+	return verdicts, nil
 }
 
 func waitFor(ctx context.Context, gate <-chan struct{}) error {
@@ -448,7 +487,11 @@ func (c *testCluster) OpenBlob(ctx context.Context, from storage.NodeID, cid sto
 	if err != nil {
 		return nil, err
 	}
-	return &faultyReader{ctx: ctx, f: f, r: r, at: offset}, nil
+	if length < 0 {
+		length = cid.Size() - offset
+	}
+	sealed := storage.NewSealedReader(cid, offset, length, &faultyReader{ctx: ctx, f: f, r: r, at: offset})
+	return &flippedReader{ReadCloser: sealed, at: f.flipAt - offset}, nil
 }
 
 // StatBlob implements Peers.
@@ -522,11 +565,23 @@ func (r *faultyReader) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := r.r.Read(p)
-	if i := r.f.flipAt - r.at; r.f.flipAt > 0 && i >= 0 && i < int64(n) {
-		p[i] ^= 1
-	}
 	r.at += int64(n)
 	return n, err
 }
 
 func (r *faultyReader) Close() error { return r.r.Close() }
+
+// flippedReader is a stream one byte of which is another.
+type flippedReader struct {
+	io.ReadCloser
+	at int64 // from here; none below 1
+}
+
+func (r *flippedReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if r.at > 0 && r.at <= int64(n) {
+		p[r.at-1] ^= 1
+	}
+	r.at -= int64(n)
+	return n, err
+}

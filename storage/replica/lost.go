@@ -29,7 +29,7 @@ func (p *pass) noteLost(cid storage.CID) {
 	if len(p.lostCIDs) < lostListMax {
 		p.lostCIDs = append(p.lostCIDs, cid)
 	}
-	p.r.o.Logger.Error("lost: no owner has a good copy", "cid", cid.String())
+	p.r.o.Logger.Error("lost: no owner has a good copy", "blob", cid)
 }
 
 // setLost takes in what a pass found, into st too. A pass that did not come to

@@ -271,7 +271,7 @@ func (r *Replicator) passOverLost(ctx context.Context, failed []fetching, whole 
 				all = false
 				continue
 			}
-			r.o.Logger.Error("lost: its partition moves without it", "cid", l.cid.String())
+			r.o.Logger.Error("lost: its partition moves without it", "blob", l.cid)
 			r.fetched(some[i], whole)
 		}
 	}

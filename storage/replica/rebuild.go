@@ -44,7 +44,7 @@ func (p *pass) adopt(info storage.BlobInfo, owned bool) {
 			}
 		default:
 			p.unadopted.Add(1)
-			p.r.o.Logger.Warn("copy not moved out of the old database", "cid", info.CID.String(), "err", err)
+			p.r.o.Logger.Warn("copy not moved out of the old database", "blob", info.CID, "err", err)
 		}
 	})
 }

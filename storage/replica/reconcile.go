@@ -265,13 +265,14 @@ func (r *Replicator) pullFrom(ctx context.Context, id storage.NodeID, cid storag
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &stallReader{cancel: cancel}
 	s.timer = time.AfterFunc(nextByteWithin, func() { cancel(errStalled) })
-	if s.r, err = r.o.Peers.OpenBlob(ctx, id, cid, 0, -1); err != nil {
+	if s.r, err = r.o.Peers.OpenBlob(ctx, id, cid, 0, cid.Size()); err != nil {
 		s.timer.Stop()
 		cancel(nil)
 		return err
 	}
-	defer func() { _ = s.Close() }()
-	if _, err = r.o.Owner.Receive(ctx, cid, r.pulls.paced(ctx, s)); err == nil {
+	body := newPeerReader(cid, 0, cid.Size(), s)
+	defer func() { _ = body.Close() }()
+	if _, err = r.o.Owner.Receive(ctx, cid, r.pulls.paced(ctx, body)); err == nil {
 		r.pulls.blobs.Add(1)
 	}
 	return err

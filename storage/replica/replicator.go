@@ -45,6 +45,7 @@ type Replicator struct {
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
 	stragglers chan struct{}
+	bundles    bundles
 
 	kick      chan struct{}
 	again     chan struct{} // a copy could not be fetched: a pass, but no sooner than retries allow
@@ -76,6 +77,7 @@ func New(o Options) *Replicator {
 		pulls:      newPulls(o.BytesPerSecond), ringChanged: make(chan struct{}, 1),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.bundles = bundles{ctx: r.ctx, wg: &r.wg, deliver: r.deliver, lanes: map[storage.NodeID]*lane{}}
 	return r
 }
 

@@ -180,9 +180,9 @@ func (s *scrubber) read(ctx context.Context, info storage.BlobInfo) {
 			return
 		case err != nil && storage.KindOf(err) == storage.KindCorrupt:
 			s.at.Found++
-			s.r.o.Logger.Error("scrub found a bad copy", "cid", info.CID.String(), "err", err)
+			s.r.o.Logger.Error("scrub found a bad copy", "blob", info.CID, "err", err)
 		case err != nil:
-			s.r.o.Logger.Warn("scrub could not read a copy", "cid", info.CID.String(), "err", err)
+			s.r.o.Logger.Warn("scrub could not read a copy", "blob", info.CID, "err", err)
 		}
 	}
 	if held {

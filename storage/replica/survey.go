@@ -187,7 +187,7 @@ func (p *pass) restoreWindow(window []*lack) error {
 func (p *pass) fetch(l *lack) {
 	if err := p.r.pullOf(p.ctx, l.cid, l.good); err != nil {
 		p.missing.Add(1)
-		p.r.o.Logger.Debug("copy not restored yet", "cid", l.cid.String(), "err", err)
+		p.r.o.Logger.Debug("copy not restored yet", "blob", l.cid, "err", err)
 		return
 	}
 	p.r.progress(func(g *Progress) { g.Restored++; g.RestoredBytes += l.cid.Size() })

@@ -109,7 +109,7 @@ func (r *Replicator) runWants(ctx context.Context) {
 			if err == nil {
 				r.regained(cid)
 			} else {
-				r.o.Logger.Warn("a copy that is wanted could not be had yet", "cid", cid.String(), "err", err)
+				r.o.Logger.Warn("a copy that is wanted could not be had yet", "blob", cid, "err", err)
 				r.failed() // before it is done with: it is missing, or it waits, and never neither
 			}
 			r.wants.done(cid, err == nil)

@@ -1,0 +1,333 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// A sealed stream is a range of a content on its way between nodes: pieces, and
+// an end.
+//
+//	piece: its length, 4 bytes; the bytes; 4 bytes of CRC-32C
+//	end:   a piece without bytes
+//
+// The CRC covers the CID, the piece's offset in the content and its bytes. All
+// pieces but the last have PieceBytes. So no byte leaves at the reader that is
+// not the sender's, at its own place, no stream ends before its sender's end, and
+// a stream of any other form does not pass.
+const (
+	// PieceBytes are the bytes of a piece. Stored chunks have as many: a piece is
+	// read from one, and into one.
+	PieceBytes = 256 << 10
+
+	pieceHead = 4
+	pieceSeal = 4
+	pieceOver = pieceHead + pieceSeal
+)
+
+// SealedSize is the size of the sealed stream of so many bytes.
+func SealedSize(length int64) int64 {
+	return length + pieceOver*((length+PieceBytes-1)/PieceBytes+1)
+}
+
+// pieceCRC begins the CRCs of a content's pieces.
+func pieceCRC(cid CID) uint32 {
+	var b [CIDBinaryMax]byte
+	bin, _ := cid.AppendBinary(b[:0]) // never fails
+	return crc32.Checksum(bin, crcTable)
+}
+
+func sealOfPiece(begun uint32, offset int64, p []byte) uint32 {
+	var at [8]byte
+	binary.BigEndian.PutUint64(at[:], uint64(offset))
+	return crc32.Update(crc32.Update(begun, crcTable, at[:]), crcTable, p)
+}
+
+// Piece is a piece of a sealed stream, in memory that is shared and used again:
+// whoever was given a hold of it lets it go once. One that nobody lets go is the
+// garbage collector's.
+type Piece struct {
+	buf   []byte // head, room, seal
+	n     int    // bytes of content
+	begun uint32
+	at    int64
+	holds atomic.Int32
+}
+
+// pooledFrom is the room from which on a piece lies in a buffer of the pool.
+const pooledFrom = PieceBytes / 4
+
+var pieceBuffers = sync.Pool{New: func() any { return new([pieceOver + PieceBytes]byte) }}
+
+// NewPiece returns a piece that its caller holds, with room for up to PieceBytes.
+func NewPiece(room int64) *Piece {
+	p := &Piece{}
+	if room < pooledFrom {
+		p.buf = make([]byte, pieceOver+room)
+	} else {
+		p.buf = pieceBuffers.Get().(*[pieceOver + PieceBytes]byte)[:pieceOver+room] //nolint:forcetypeassert // the pool's own
+	}
+	p.holds.Store(1)
+	return p
+}
+
+// Hold takes one more hold.
+func (p *Piece) Hold() { p.holds.Add(1) }
+
+// Release lets one go. With the last one the memory is another's.
+func (p *Piece) Release() {
+	switch left := p.holds.Add(-1); {
+	case left < 0:
+		panic("storage: a piece is let go too often") // else two would write into one buffer
+	case left > 0:
+	default:
+		if b := p.buf[:cap(p.buf)]; len(b) == pieceOver+PieceBytes {
+			pieceBuffers.Put((*[pieceOver + PieceBytes]byte)(b))
+		}
+		p.buf = nil
+	}
+}
+
+// Room is where a piece's bytes are written to, before it is sealed.
+func (p *Piece) Room() []byte { return p.buf[pieceHead : len(p.buf)-pieceSeal] }
+
+// Bytes are the piece's part of the content.
+func (p *Piece) Bytes() []byte { return p.buf[pieceHead : pieceHead+p.n] }
+
+// Frame is the piece as it is sent.
+func (p *Piece) Frame() []byte { return p.buf[:pieceOver+p.n] }
+
+// Check reports whether the piece's bytes are those that were sealed.
+func (p *Piece) Check() error {
+	if sealOfPiece(p.begun, p.at, p.Bytes()) != binary.BigEndian.Uint32(p.buf[pieceHead+p.n:]) {
+		return E("storage.Piece", KindCorrupt, errBadCRC)
+	}
+	return nil
+}
+
+// Sealer cuts a content, or a range of it, into pieces.
+type Sealer struct {
+	begun  uint32
+	offset int64
+}
+
+// NewSealer returns a Sealer of what begins at an offset.
+func NewSealer(cid CID, offset int64) *Sealer {
+	return &Sealer{begun: pieceCRC(cid), offset: offset}
+}
+
+// Seal makes the first n bytes of p's room the next piece.
+func (s *Sealer) Seal(p *Piece, n int) {
+	p.n, p.begun, p.at = n, s.begun, s.offset
+	binary.BigEndian.PutUint32(p.buf, uint32(n))
+	binary.BigEndian.PutUint32(p.buf[pieceHead+n:], sealOfPiece(s.begun, s.offset, p.buf[pieceHead:pieceHead+n]))
+	s.offset += int64(n)
+}
+
+// End is the end of the stream.
+func (s *Sealer) End() []byte {
+	return binary.BigEndian.AppendUint32(make([]byte, pieceHead, pieceOver), sealOfPiece(s.begun, s.offset, nil))
+}
+
+// SealedReader is the sealed stream of a range that a reader has. A reader with
+// fewer bytes, or one that fails, has no end.
+type SealedReader struct {
+	r     io.ReadCloser
+	s     *Sealer
+	left  int64
+	piece *Piece // what rest lies in
+	rest  []byte // of the piece, not handed out yet
+	ended bool
+}
+
+// NewSealedReader seals length bytes from offset. Close closes r, too.
+func NewSealedReader(cid CID, offset, length int64, r io.ReadCloser) *SealedReader {
+	return &SealedReader{r: r, s: NewSealer(cid, offset), left: length}
+}
+
+// next fills rest; io.EOF: the end is out.
+func (s *SealedReader) next() error {
+	if s.ended {
+		return io.EOF
+	}
+	if s.left == 0 {
+		s.rest, s.ended = s.s.End(), true
+		return nil
+	}
+	n := int(min(s.left, PieceBytes))
+	if s.piece == nil {
+		s.piece = NewPiece(int64(n))
+	}
+	if _, err := io.ReadFull(s.r, s.piece.Room()[:n]); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return err //nolint:wrapcheck // a reader hands errors on
+	}
+	s.s.Seal(s.piece, n)
+	s.rest, s.left = s.piece.Frame(), s.left-int64(n)
+	return nil
+}
+
+// Read implements io.Reader.
+func (s *SealedReader) Read(b []byte) (int, error) {
+	if len(s.rest) == 0 {
+		if err := s.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo, a piece at a time.
+func (s *SealedReader) WriteTo(w io.Writer) (int64, error) {
+	var written int64
+	for {
+		if len(s.rest) == 0 {
+			if err := s.next(); errors.Is(err, io.EOF) {
+				return written, nil
+			} else if err != nil {
+				return written, err
+			}
+		}
+		n, err := w.Write(s.rest)
+		written, s.rest = written+int64(n), s.rest[n:]
+		if err != nil {
+			return written, err //nolint:wrapcheck // the writer's own
+		}
+	}
+}
+
+// Close implements io.Closer.
+func (s *SealedReader) Close() error {
+	if s.piece != nil {
+		s.piece.Release()
+		s.piece, s.rest = nil, nil
+	}
+	s.ended = true
+	return s.r.Close() //nolint:wrapcheck // a reader hands errors on
+}
+
+// Unsealed is the content of a sealed stream. It hands out what was checked, and
+// its last bytes only after the sender's own end; a stream that is cut short, or
+// is not that of the range, ends in an error.
+type Unsealed struct {
+	r      io.Reader
+	begun  uint32
+	offset int64 // of the next piece
+	left   int64 // bytes that pieces are still to bring
+	piece  *Piece
+	rest   []byte // checked, not handed out yet
+	err    error  // what reads give when rest is out
+}
+
+// Unseal reads the sealed stream of length bytes from offset.
+func Unseal(cid CID, offset, length int64, r io.Reader) *Unsealed {
+	return &Unsealed{r: r, begun: pieceCRC(cid), offset: offset, left: length}
+}
+
+// Read implements io.Reader.
+func (u *Unsealed) Read(b []byte) (int, error) {
+	if len(u.rest) == 0 {
+		if u.err != nil || len(b) == 0 {
+			return 0, u.err
+		}
+		want := min(u.left, PieceBytes)
+		if int64(len(b)) >= want {
+			return u.next(b)
+		}
+		if u.piece == nil {
+			u.piece = NewPiece(want)
+		}
+		n, err := u.next(u.piece.Room())
+		if err != nil {
+			return 0, err
+		}
+		u.rest = u.piece.Room()[:n]
+	}
+	n := copy(b, u.rest)
+	u.rest = u.rest[n:]
+	return n, nil
+}
+
+// next reads the next piece into a buffer that has room for it.
+func (u *Unsealed) next(into []byte) (int, error) {
+	n := min(u.left, PieceBytes)
+	if n > 0 {
+		if u.err = u.check(into[:n]); u.err != nil {
+			return 0, u.err
+		}
+		u.offset, u.left = u.offset+n, u.left-n
+	}
+	if u.left == 0 {
+		if u.err = u.end(); !errors.Is(u.err, io.EOF) || n == 0 {
+			return 0, u.err
+		}
+	}
+	return int(n), nil
+}
+
+// check reads a piece of as many bytes as b has.
+func (u *Unsealed) check(b []byte) error {
+	var head [pieceHead]byte
+	if err := full(u.r, head[:]); err != nil {
+		return err
+	}
+	if n := binary.BigEndian.Uint32(head[:]); int64(n) != int64(len(b)) {
+		return E("storage.Unseal", KindCorrupt, fmt.Errorf("a piece of %d bytes in the place of %d", n, len(b)))
+	}
+	if err := full(u.r, b); err != nil {
+		return err
+	}
+	var seal [pieceSeal]byte
+	if err := full(u.r, seal[:]); err != nil {
+		return err
+	}
+	if sealOfPiece(u.begun, u.offset, b) != binary.BigEndian.Uint32(seal[:]) {
+		return E("storage.Unseal", KindCorrupt, errBadCRC)
+	}
+	return nil
+}
+
+// end is io.EOF when the end comes, and nothing after it.
+func (u *Unsealed) end() error {
+	if err := u.check(nil); err != nil {
+		return err
+	}
+	var one [1]byte
+	for {
+		switch n, err := u.r.Read(one[:]); {
+		case n > 0:
+			return E("storage.Unseal", KindCorrupt, errors.New("bytes follow the end"))
+		case err != nil:
+			return err //nolint:wrapcheck // io.EOF, or the reader's own
+		}
+	}
+}
+
+// full is io.ReadFull, but that every end is too early.
+func full(r io.Reader, b []byte) error {
+	_, err := io.ReadFull(r, b)
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err //nolint:wrapcheck // a reader hands errors on
+}
+
+// Close gives the memory back. Nothing can be read any more.
+func (u *Unsealed) Close() {
+	if u.piece != nil {
+		u.piece.Release()
+		u.piece, u.rest = nil, nil
+	}
+	if u.err == nil {
+		u.err = io.ErrClosedPipe
+	}
+}
