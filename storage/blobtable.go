@@ -49,11 +49,22 @@ func (t *blobTable) value(key []byte, n int) (tableValue, error) {
 	if err != nil {
 		return tableValue{}, err
 	}
-	head := append(room[:0], 0) // shares nothing with the row before
-	head = binary.AppendUvarint(head, uint64(len(key)+trailerBytes))
-	head = binary.AppendUvarint(head, uint64(n+sealBytes))
-	head = append(append(head, key...), keyTrailer[:]...)
+	head := appendRowHead(room[:0], key, n)
 	return tableValue{t: t, key: key, head: head, bytes: room[len(head) : len(head)+n]}, nil
+}
+
+// appendRowHead adds what stands before a value of n bytes and its seal.
+func appendRowHead(b, key []byte, n int) []byte {
+	b = append(b, 0) // shares nothing with the row before
+	b = binary.AppendUvarint(b, uint64(len(key)+trailerBytes))
+	b = binary.AppendUvarint(b, uint64(n+sealBytes))
+	return append(append(b, key...), keyTrailer[:]...)
+}
+
+// blockBytes is the size of the block of a value of n bytes.
+func blockBytes(key, n int) int64 {
+	lengths := len(binary.AppendUvarint(nil, uint64(key+trailerBytes))) + len(binary.AppendUvarint(nil, uint64(n+sealBytes)))
+	return int64(1 + lengths + key + trailerBytes + n + sealBytes + rowFoot + blockEnd)
 }
 
 // tableValue is a value that is being made.

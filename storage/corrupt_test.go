@@ -150,8 +150,12 @@ func rotsLoudly(t *testing.T, fs vfs.FS) bool {
 				t.Fatalf("%d wrong bytes are read", len(got))
 			}
 			for _, c := range told.take() {
-				if c == cid {
-					t.Errorf("a blob of %d bytes that is read well is told to be corrupt", len(b))
+				if c != cid {
+					continue
+				}
+				// A reader has no use for what lies around a large blob's chunks; the scrub has.
+				if _, err := s.Verify(t.Context(), cid); s.lay.class(cid.Size()) != classLarge || KindOf(err) != KindCorrupt {
+					t.Errorf("a blob of %d bytes that is read well is told to be corrupt: %v", len(b), err)
 				}
 			}
 			continue
@@ -286,9 +290,11 @@ func checkDamage(t *testing.T, name string, b []byte, damage func(*Store, CID) e
 	beside := content(5, len(b))
 	put(t, s, beside, Mark{})
 	cid := put(t, s, b, Mark{Generation: 4})
+	mustHold(t, s, b) // and its table is open
 	if err := damage(s, cid); err != nil {
 		t.Fatal(err)
 	}
+	s.files.drop(cid) // the damage lies over its table
 	got, err := readAll(s, cid)
 	if KindOf(err) != KindCorrupt || !bytes.HasPrefix(b, got) {
 		t.Errorf("%s, %d bytes: %d bytes are read, %v", name, len(b), len(got), err)
@@ -329,6 +335,7 @@ func TestEraseOfACorruptCopy(t *testing.T) {
 		if err := damages["flipped byte in the first chunk"](s, cid); err != nil {
 			t.Fatal(err)
 		}
+		s.files.drop(cid) // the damage lies over its table
 		if _, err := readAll(s, cid); KindOf(err) != KindCorrupt {
 			t.Errorf("read: %v", err)
 		}

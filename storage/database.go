@@ -133,7 +133,7 @@ func (d *database) options(cache *pebble.Cache) *pebble.Options {
 		bloomBits  = 10
 	)
 	o := &pebble.Options{
-		FS: OrderedFS(d.s.fs), Cache: cache, FormatMajorVersion: storeFormat,
+		FS: blobFS{OrderedFS(d.s.fs), d.s.files}, Cache: cache, FormatMajorVersion: storeFormat,
 		MemTableSize: d.s.opts.MemTableBytes, MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold: 8, L0StopWritesThreshold: 64, LBaseMaxBytes: 1 << 30, FlushSplitBytes: fileBytes,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },

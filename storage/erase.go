@@ -33,6 +33,7 @@ func (s *Store) EraseIf(ctx context.Context, cid CID, may func(held BlobInfo) (b
 	v := s.use()
 	defer v.release()
 	if s.lay.class(cid.Size()) == classLarge {
+		s.files.drop(cid) // who reads it at the moment meets its end
 		err = s.eraseLarge(ctx, v, cid)
 	} else {
 		err = s.eraseSmall(v, cid)

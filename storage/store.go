@@ -81,6 +81,7 @@ type Store struct {
 	logger *slog.Logger
 	lay    layout
 	cache  *pebble.Cache
+	files  *blobFiles
 	sync   *pebble.WriteOptions
 
 	changing sync.Mutex // held while databases are made, replaced or dropped; before mu
@@ -118,6 +119,7 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 	s.staging = s.fs.PathJoin(dir, storeStagingDir)
 	s.space.fs, s.space.dir, s.space.floor = o.FS, dir, o.FreeFloorBytes
 	s.cache = pebble.NewCache(o.CacheBytes)
+	s.files = &blobFiles{lay: o.layout, open: map[CID]*blobFile{}}
 	if err := s.openDatabases(); err != nil {
 		s.cache.Unref()
 		return nil, E(op, KindInternal, err)

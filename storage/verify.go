@@ -125,6 +125,7 @@ func (s *Store) Verify(ctx context.Context, cid CID) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = r.Close() }()
+	r.scrub = true
 	hash := NewHasher()
 	if _, err := r.WriteTo(hash); err != nil {
 		return false, err
