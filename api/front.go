@@ -20,6 +20,9 @@ const requestsMax = 4096
 // requestIDMax is the length of a client's own request id.
 const requestIDMax = 64
 
+// noSniff is one header value for all answers; nobody changes it.
+var noSniff = []string{"nosniff"}
+
 // front is what every request to a dialect passes on its way.
 type front struct {
 	next    http.Handler
@@ -45,8 +48,9 @@ func (f *front) before(next http.Handler, render web.ErrorFunc) *front {
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	id := requestID(r.Header.Get("X-Request-Id"))
-	w.Header().Set("X-Request-Id", id)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	h := w.Header()
+	h["X-Request-Id"] = []string{id}
+	h["X-Content-Type-Options"] = noSniff
 	ctx, rec := web.WithRecord(r.Context())
 	r = r.WithContext(ctx) // a copy, as web.Track asks for
 	sent := web.Track(w, r)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,14 +43,13 @@ func (d *dialect) serve(w http.ResponseWriter, r *http.Request, cid storage.CID,
 	defer func() { _ = c.Close() }() // read only: a fault that matters was seen by Read
 	h := w.Header()
 	name := cid.String()
-	h.Set("ETag", `"`+name+`"`)
-	h.Set("Content-Type", c.ContentType)
-	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d, immutable", c.MaxAge/time.Second))
+	values := [...]string{`"` + name + `"`, c.ContentType, "public, max-age=" + strconv.FormatInt(int64(c.MaxAge/time.Second), 10) + ", immutable"}
+	h["Etag"], h["Content-Type"], h["Cache-Control"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	if ext != "" {
 		h.Set("Content-Type", typeOf(ext))
 		name += "." + ext
 	}
-	if r.URL.Query().Get("download") == "true" {
+	if r.URL.RawQuery != "" && r.URL.Query().Get("download") == "true" {
 		h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	}
 	return web.ServeContent(w, r, c, time.Time{})

@@ -11,7 +11,9 @@ import (
 const apiPrefix = "/api/v1/"
 
 // IsAPI is for /api/v1 and all below it.
-func IsAPI(path string) bool { return path+"/" == apiPrefix || strings.HasPrefix(path, apiPrefix) }
+func IsAPI(path string) bool {
+	return path == strings.TrimSuffix(apiPrefix, "/") || strings.HasPrefix(path, apiPrefix)
+}
 
 // PageRoutes are the pages' own paths: no id of Paste69's may hide behind them.
 // /p/:id is not among them, since it belongs to both.

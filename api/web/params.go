@@ -61,9 +61,11 @@ func SetRate(h http.Header, r node.Rate) {
 	if r.Limit == 0 {
 		return
 	}
-	h.Set("RateLimit-Limit", strconv.FormatInt(r.Limit, 10))
-	h.Set("RateLimit-Remaining", strconv.FormatInt(r.Remaining, 10))
-	h.Set("RateLimit-Reset", strconv.FormatInt(int64((r.Reset+time.Second-1)/time.Second), 10))
+	values := [...]string{
+		strconv.FormatInt(r.Limit, 10), strconv.FormatInt(r.Remaining, 10), strconv.FormatInt(int64((r.Reset+time.Second-1)/time.Second), 10),
+	}
+	// In their canonical form: every answer has them.
+	h["Ratelimit-Limit"], h["Ratelimit-Remaining"], h["Ratelimit-Reset"] = values[0:1:1], values[1:2:2], values[2:3:3]
 }
 
 // forwardedMax bounds how many hops of X-Forwarded-For are looked at.
