@@ -18,8 +18,8 @@ type backend struct{ n *Node }
 
 var _ peer.Backend = backend{}
 
-func (b backend) PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
-	return b.n.owner.Receive(ctx, cid, body)
+func (b backend) PutBlob(ctx context.Context, cid storage.CID, sealed io.Reader) (storage.Receipt, error) {
+	return b.n.owner.ReceiveSealed(ctx, cid, sealed)
 }
 
 func (b backend) PutBlobs(ctx context.Context, blobs []storage.Proven) []storage.Verdict {

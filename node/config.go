@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -158,9 +159,11 @@ func (c Config) validate() error {
 	return nil
 }
 
+// absolute is whether URLs can begin with a text. That there is a ? or a # is
+// not to be seen in what is parsed when nothing follows it.
 func absolute(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && !strings.ContainsAny(text, "?# ")
 }
 
 func loopback(addr string) bool {

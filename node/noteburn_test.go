@@ -53,10 +53,11 @@ func (s *Service) testNote(t *testing.T, hash, content string, edit func(*meta.C
 	if edit != nil {
 		edit(&cmd)
 	}
-	kept, err := s.keepNote("test", cmd.Burn, []byte(content))
+	kept, err := s.keepNote(t.Context(), "test", cmd.Burn, []byte(content))
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer kept.release()
 	cmd.CID = storage.SumCID(kept.content)
 	if cmd.Sealed, err = kept.sealedKey(s.n, hash); err != nil {
 		t.Fatal(err)

@@ -71,10 +71,11 @@ func (s *Service) editNote(ctx context.Context, op string, c Caller, n Note, e N
 		edited, _, err := submit[Note](ctx, s, c, timed(), nil)
 		return edited, err
 	}
-	kept, err := s.keepNote(op, n.Burn, *e.Content)
+	kept, err := s.keepNote(ctx, op, n.Burn, *e.Content)
 	if err != nil {
 		return Note{}, err
 	}
+	defer kept.release()
 	sealed, err := kept.sealedKey(s.n, n.Hash)
 	if err != nil {
 		return Note{}, err

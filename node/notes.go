@@ -131,10 +131,11 @@ func (s *Service) CreateNote(ctx context.Context, c Caller, n NewNote) (Note, er
 	if err := needsAccount(op, c); err != nil {
 		return Note{}, err
 	}
-	kept, err := s.keepNote(op, n.Burn, n.Content)
+	kept, err := s.keepNote(ctx, op, n.Burn, n.Content)
 	if err != nil {
 		return Note{}, err
 	}
+	defer kept.release()
 	cmd := meta.CreateNote{Account: c.Account, Title: n.Title, Language: n.Language, Privacy: n.Privacy, Burn: n.Burn}
 	if cmd.Language == LanguageAuto || cmd.Language == "" {
 		cmd.Language = s.guessLanguage(n.Title, n.Content)
@@ -173,18 +174,28 @@ func (e NoteExpiry) end(now int64) int64 {
 type keptContent struct {
 	content []byte
 	key     []byte // what it is sealed under; nil: nothing
+	release func() // gives back the memory that content takes beside what came
 }
 
-// keepNote makes of content what is to be stored of it.
-func (s *Service) keepNote(op string, burn bool, content []byte) (keptContent, error) {
+// keepNote makes of content what is to be stored of it. What is sealed is one
+// more copy, and takes room as bodies do. Release it.
+func (s *Service) keepNote(ctx context.Context, op string, burn bool, content []byte) (keptContent, error) {
 	if err := declaredWithin(op, s.Settings().PasteWizard.ContentMaxBytes, int64(len(content))); err != nil {
 		return keptContent{}, err
 	}
 	if !burn {
-		return keptContent{content: content}, nil
+		return keptContent{content: content, release: func() {}}, nil
+	}
+	release, err := s.HoldNote(ctx, int64(len(content)))
+	if err != nil {
+		return keptContent{}, err
 	}
 	sealed, key, err := sealContent(content)
-	return keptContent{content: sealed, key: key}, err
+	if err != nil {
+		release()
+		return keptContent{}, err
+	}
+	return keptContent{content: sealed, key: key, release: release}, nil
 }
 
 // sealedKey is the content's key as it stands in the record of a note.

@@ -317,9 +317,25 @@ func TestNoteLimits(t *testing.T) {
 	defer cancel()
 	_, err := s.HoldNote(short, -1)
 	wantCode(t, "a third body of all there can be", err, storage.KindUnavailable, "overloaded")
+	// What is sealed is a copy, and takes room too; content that is kept as it came does not.
+	const step = 1 << 20
+	for full := false; !full; {
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		release, err := s.HoldNote(short, step)
+		if cancel(); err == nil {
+			releases = append(releases, release)
+		}
+		full = err != nil
+	}
+	large := node.NewNote{Content: bytes.Repeat([]byte("x"), step)}
+	r.note(0, large)
+	large.Burn = true
+	_, err = s.CreateNote(ctx, owner, large)
+	wantCode(t, "sealed where there is no room", err, storage.KindUnavailable, "overloaded")
 	for _, release := range releases {
 		release()
 	}
+	r.note(0, large)
 	must(s.HoldNote(ctx, -1))(t)()
 }
 

@@ -105,7 +105,8 @@ func (s *Service) RequestLogs(ctx context.Context, c Caller, q LogQuery) (LogPag
 // be found.
 func (s *Service) logQuery(op string, q LogQuery) (apilog.Query, bool, error) {
 	query := apilog.Query{
-		API: q.API, From: q.From, To: q.To, Token: q.Token, Endpoint: q.Endpoint, Status: q.Status,
+		// What is too old may lie there for an hour, and is not shown.
+		API: q.API, From: max(q.From, s.n.oldestRequest()), To: q.To, Token: q.Token, Endpoint: q.Endpoint, Status: q.Status,
 		Addr: addrText(q.Addr), Limit: min(max(q.Limit, 1), LogPageMax),
 	}
 	if q.Cursor != "" {

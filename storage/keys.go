@@ -12,6 +12,7 @@ import (
 //
 //	0x00 CID chunk    small blobs
 //	0x40 CID          marks: what changed of a blob since its header was written
+//	0xff CID          the lead of a large blob, see leadKey
 //	0xff CID chunk    large blobs, in tables of their own
 //
 // CID is the binary form, chunk a big-endian number, and the header the last
@@ -24,8 +25,9 @@ const (
 
 	headerChunk = 1<<32 - 1
 
-	hashedCIDBytes = cidBinaryMax
-	blobKeyBytes   = 1 + hashedCIDBytes + 4
+	hashedCIDBytes   = CIDBinaryMax
+	chunkNumberBytes = 4
+	blobKeyBytes     = 1 + hashedCIDBytes + chunkNumberBytes
 )
 
 // layout is where blobs are cut.
@@ -59,10 +61,18 @@ func (l layout) key(cid CID, chunk uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, chunk)
 }
 
+// leadKey is the first key of a large blob's table; its value is empty. Pebble
+// reads a table's first and last block when it takes it in, and a list reads each
+// blob's first one: so that one is not a chunk. Older tables are without it.
+func (l layout) leadKey(cid CID) []byte {
+	key := l.key(cid, 0)
+	return key[:len(key)-chunkNumberBytes]
+}
+
 // span is the range of all keys of a blob: from the first to just past the header.
 func (l layout) span(cid CID) (start, end []byte) {
 	end = l.key(cid, headerChunk)
-	return l.key(cid, 0), append(end, 0)
+	return l.leadKey(cid), append(end, 0)
 }
 
 func markKey(cid CID) []byte {

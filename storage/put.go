@@ -8,9 +8,6 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
-	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Put reads body to its end and stores it, when it is what cid names. It
@@ -38,6 +35,14 @@ func (s *Store) Put(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobI
 		return s.putSmall(ctx, cid, body, m)
 	}
 	return s.putLarge(ctx, cid, body, m)
+}
+
+// PutProven is Put of a body that was hashed already: it gives io.EOF only when
+// whoever hashed all of it says that it is what cid names, and each of its bytes
+// was checked on the way here. Who may say so is the caller's to know. Until then
+// nothing is there.
+func (s *Store) PutProven(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
+	return s.Put(ctx, cid, proven{body}, m)
 }
 
 // putAgain verifies a body that need not be written, and confirms the copy.
@@ -68,7 +73,7 @@ func release(b []byte) { chunkBuffers.Put(&b) }
 var chunkBuffers sync.Pool
 
 func (s *Store) discard(ctx context.Context, cid CID, body io.Reader) error {
-	v := verifier{cid: cid, body: body, hash: NewHasher()}
+	v := newVerifier(cid, body)
 	buf := s.buffer()
 	defer release(buf)
 	for {
@@ -85,7 +90,7 @@ func (s *Store) discard(ctx context.Context, cid CID, body io.Reader) error {
 // putSmall hashes in memory and commits header and chunks as one synced batch:
 // concurrent ones share the fsync.
 func (s *Store) putSmall(ctx context.Context, cid CID, body io.Reader, m Mark) (BlobInfo, error) {
-	v := verifier{cid: cid, body: body, hash: NewHasher()}
+	v := newVerifier(cid, body)
 	content := make([]byte, cid.Size())
 	for off := int64(0); off < cid.Size(); {
 		n, err := v.fill(ctx, content[off:])
@@ -157,10 +162,10 @@ func (s *Store) addSmall(b *pebble.Batch, cid CID, content []byte, m Mark, remar
 	return nil
 }
 
-// header returns key and value of the header of a blob whose bytes lie apart.
+// header returns key and value of the header of a blob whose bytes lie apart;
+// the value is not sealed yet.
 func (s *Store) header(cid CID, m Mark) (key, value []byte) {
-	key = s.lay.key(cid, headerChunk)
-	return key, appendSeal(key, appendHeader(nil, cid, m))
+	return s.lay.key(cid, headerChunk), appendHeader(nil, cid, m)
 }
 
 // putLarge hashes while the body streams into a table outside the tree, which
@@ -202,54 +207,48 @@ func (s *Store) unstage(path string) error {
 }
 
 func (s *Store) writeTable(ctx context.Context, path string, cid CID, body io.Reader, m Mark) error {
-	f, err := s.fs.Create(path, vfs.WriteCategoryUnspecified)
+	f, err := s.createDirect(path, valueOver+int(s.lay.chunk))
 	if err != nil {
 		return DiskError("storage.Put", err)
 	}
-	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.writerOptions())
-	if err := s.writeChunks(ctx, w, cid, body, m); err != nil {
-		_ = w.Close() // what is written is thrown away
+	t := blobTable{out: f}
+	if err := s.writeChunks(ctx, &t, cid, body, m); err != nil {
+		_ = f.close() // what is written is thrown away
 		return err
 	}
-	// Close writes the table's end and syncs the file.
-	if err := w.Close(); err != nil {
+	if err := t.end(); err != nil {
 		return DiskError("storage.Put", err)
 	}
 	return nil
 }
 
-// writerOptions are those of the database that takes the writes; all are alike.
-func (s *Store) writerOptions() sstable.WriterOptions {
-	v := s.use()
-	defer v.release()
-	return v.cur.options(s.cache).MakeWriterOptions(tableLevel, v.cur.db.TableFormat())
-}
-
-// tableLevel is the bottom of the tree: where large blobs come to rest.
-const tableLevel = 6
-
-func (s *Store) writeChunks(ctx context.Context, w *sstable.Writer, cid CID, body io.Reader, m Mark) error {
-	v := verifier{cid: cid, body: body, hash: NewHasher()}
-	buf := s.buffer()
-	defer release(buf)
-	for i := uint32(0); ; i++ {
-		n, err := v.fill(ctx, buf[:s.lay.chunk])
+// writeChunks has the body read into the table's own memory.
+func (s *Store) writeChunks(ctx context.Context, t *blobTable, cid CID, body io.Reader, m Mark) error {
+	if err := t.set(s.lay.leadKey(cid), nil); err != nil {
+		return DiskError("storage.Put", err)
+	}
+	v := newVerifier(cid, body)
+	for i := range s.lay.chunks(cid.Size()) {
+		value, err := t.value(s.lay.key(cid, i), int(min(s.lay.chunk, cid.Size()-int64(i)*s.lay.chunk)))
+		if err != nil {
+			return DiskError("storage.Put", err)
+		}
+		n, err := v.fill(ctx, value.bytes)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			break
+		if n < len(value.bytes) {
+			return v.verdict() // it ended early
 		}
-		key := s.lay.key(cid, i)
-		if err := w.Set(key, appendSeal(key, buf[:n])); err != nil {
-			return DiskError("storage.Put", err)
-		}
+		value.end()
+	}
+	if _, err := v.fill(ctx, nil); err != nil {
+		return err
 	}
 	if err := v.verdict(); err != nil {
 		return err
 	}
-	key, value := s.header(cid, m)
-	if err := w.Set(key, value); err != nil {
+	if err := t.set(s.header(cid, m)); err != nil {
 		return DiskError("storage.Put", err)
 	}
 	return nil

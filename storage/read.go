@@ -20,8 +20,9 @@ func (s *Store) Stat(cid CID) (BlobInfo, bool, error) {
 // copyState is what a look at a copy gives.
 type copyState struct {
 	BlobInfo
-	fault  error // the check that failed just now; nil for a copy that is in quarantine already
-	marked bool  // it has a mark where writes go, as far as can be read, whether it is held or not
+	fault  error  // the check that failed just now; nil for a copy that is in quarantine already
+	marked bool   // it has a mark where writes go, as far as can be read, whether it is held or not
+	tiny   []byte // a tiny blob's bytes, which lie in its header
 }
 
 // look reads header and mark of a copy; the bool is false when none is held.
@@ -61,7 +62,7 @@ func (s *Store) look(cid CID) (copyState, bool, error) {
 // addHeader adds what a copy's header in a database says; the bool is false
 // when there is none.
 func (s *Store) addHeader(d *database, c *copyState) (bool, error) {
-	m, _, ok, err := s.headerIn(d, c.CID)
+	m, tiny, ok, err := s.headerIn(d, c.CID)
 	if err != nil && KindOf(err) != KindCorrupt || !ok && err == nil {
 		return false, err
 	}
@@ -69,6 +70,7 @@ func (s *Store) addHeader(d *database, c *copyState) (bool, error) {
 	if err != nil {
 		c.Corrupt, c.fault = true, err
 	}
+	c.tiny = tiny
 	return true, nil
 }
 
@@ -98,16 +100,6 @@ func addMark(d *database, c *copyState) (found bool, flags byte, err error) {
 	return true, flags, nil
 }
 
-// readHeader returns a copy of a tiny blob's bytes, which lie in its header.
-func (s *Store) readHeader(cid CID) (tiny []byte, ok bool, err error) {
-	v := s.use()
-	defer v.release()
-	_, tiny, ok, err = s.headerIn(v.cur, cid)
-	if !ok && err == nil && v.old != nil {
-		_, tiny, ok, err = s.headerIn(v.old, cid)
-	}
-	return tiny, ok, err
-}
 
 // headerIn returns a blob's own mark, and a copy of its bytes when they lie in the header.
 func (s *Store) headerIn(d *database, cid CID) (m Mark, tiny []byte, ok bool, err error) {
@@ -160,21 +152,21 @@ func (s *Store) Open(ctx context.Context, cid CID, offset, length int64) (*Reade
 		return nil, E(op, KindCorrupt, nil)
 	}
 	if cid.Size() <= s.lay.tinyMax {
-		tiny, ok, err := s.readHeader(cid)
-		switch {
-		case err != nil:
-			return nil, s.corrupt(cid, err)
-		case !ok:
-			return nil, E(op, KindNotFound, nil)
-		case int64(len(tiny)) != cid.Size():
+		if int64(len(held.tiny)) != cid.Size() {
 			return nil, s.corrupt(cid, errors.New("header has too few bytes"))
 		}
-		r.chunk = tiny
+		r.chunk = held.tiny
 		return r, nil
 	}
 	r.buf = s.buffer()
 	return r, nil
 }
+
+// InMemory reports whether no read will wait for anything.
+func (r *Reader) InMemory() bool { return r.buf == nil }
+
+// Within bounds the reads to come by a context, in place of the one that Open got.
+func (r *Reader) Within(ctx context.Context) { r.ctx = ctx }
 
 // Reader reads a blob. Each chunk's CRC is checked before a byte of it leaves.
 // No database iterator is held between reads, however slow they are.

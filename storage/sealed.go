@@ -37,7 +37,7 @@ func SealedSize(length int64) int64 {
 
 // pieceCRC begins the CRCs of a content's pieces.
 func pieceCRC(cid CID) uint32 {
-	var b [cidBinaryMax]byte
+	var b [CIDBinaryMax]byte
 	bin, _ := cid.AppendBinary(b[:0]) // never fails
 	return crc32.Checksum(bin, crcTable)
 }
@@ -49,44 +49,66 @@ func sealOfPiece(begun uint32, offset int64, p []byte) uint32 {
 }
 
 // Piece is a piece of a sealed stream, in memory that is shared and used again:
-// whoever was given a hold of it lets it go once.
+// whoever was given a hold of it lets it go once. One that nobody lets go is the
+// garbage collector's.
 type Piece struct {
-	buf   *[pieceOver + PieceBytes]byte
-	n     int // bytes of content
+	buf   []byte // head, room, seal
+	n     int    // bytes of content
+	begun uint32
+	at    int64
 	holds atomic.Int32
 }
 
+// pooledFrom is the room from which on a piece lies in a buffer of the pool.
+const pooledFrom = PieceBytes / 4
+
 var pieceBuffers = sync.Pool{New: func() any { return new([pieceOver + PieceBytes]byte) }}
 
-// NewPiece returns a piece that its caller holds, with room for PieceBytes.
-func NewPiece() *Piece {
-	p := &Piece{buf: pieceBuffers.Get().(*[pieceOver + PieceBytes]byte)} //nolint:forcetypeassert // the pool's own
+// NewPiece returns a piece that its caller holds, with room for up to PieceBytes.
+func NewPiece(room int64) *Piece {
+	p := &Piece{}
+	if room < pooledFrom {
+		p.buf = make([]byte, pieceOver+room)
+	} else {
+		p.buf = pieceBuffers.Get().(*[pieceOver + PieceBytes]byte)[:pieceOver+room] //nolint:forcetypeassert // the pool's own
+	}
 	p.holds.Store(1)
 	return p
 }
 
-// Hold takes so many more holds.
-func (p *Piece) Hold(n int) { p.holds.Add(int32(n)) }
+// Hold takes one more hold.
+func (p *Piece) Hold() { p.holds.Add(1) }
 
 // Release lets one go. With the last one the memory is another's.
 func (p *Piece) Release() {
 	switch left := p.holds.Add(-1); {
-	case left == 0:
-		pieceBuffers.Put(p.buf)
-		p.buf = nil
 	case left < 0:
 		panic("storage: a piece is let go too often") // else two would write into one buffer
+	case left > 0:
+	default:
+		if b := p.buf[:cap(p.buf)]; len(b) == pieceOver+PieceBytes {
+			pieceBuffers.Put((*[pieceOver + PieceBytes]byte)(b))
+		}
+		p.buf = nil
 	}
 }
 
 // Room is where a piece's bytes are written to, before it is sealed.
-func (p *Piece) Room() []byte { return p.buf[pieceHead : pieceHead+PieceBytes] }
+func (p *Piece) Room() []byte { return p.buf[pieceHead : len(p.buf)-pieceSeal] }
 
 // Bytes are the piece's part of the content.
 func (p *Piece) Bytes() []byte { return p.buf[pieceHead : pieceHead+p.n] }
 
 // Frame is the piece as it is sent.
-func (p *Piece) Frame() []byte { return p.buf[:p.n+pieceOver] }
+func (p *Piece) Frame() []byte { return p.buf[:pieceOver+p.n] }
+
+// Check reports whether the piece's bytes are those that were sealed.
+func (p *Piece) Check() error {
+	if sealOfPiece(p.begun, p.at, p.Bytes()) != binary.BigEndian.Uint32(p.buf[pieceHead+p.n:]) {
+		return E("storage.Piece", KindCorrupt, errBadCRC)
+	}
+	return nil
+}
 
 // Sealer cuts a content, or a range of it, into pieces.
 type Sealer struct {
@@ -99,12 +121,17 @@ func NewSealer(cid CID, offset int64) *Sealer {
 	return &Sealer{begun: pieceCRC(cid), offset: offset}
 }
 
-// Seal makes the first n bytes of p's room the next piece; with none, the end.
+// Seal makes the first n bytes of p's room the next piece.
 func (s *Sealer) Seal(p *Piece, n int) {
-	p.n = n
-	binary.BigEndian.PutUint32(p.buf[:], uint32(n))
+	p.n, p.begun, p.at = n, s.begun, s.offset
+	binary.BigEndian.PutUint32(p.buf, uint32(n))
 	binary.BigEndian.PutUint32(p.buf[pieceHead+n:], sealOfPiece(s.begun, s.offset, p.buf[pieceHead:pieceHead+n]))
 	s.offset += int64(n)
+}
+
+// End is the end of the stream.
+func (s *Sealer) End() []byte {
+	return binary.BigEndian.AppendUint32(make([]byte, pieceHead, pieceOver), sealOfPiece(s.begun, s.offset, nil))
 }
 
 // SealedReader is the sealed stream of a range that a reader has. A reader with
@@ -128,10 +155,14 @@ func (s *SealedReader) next() error {
 	if s.ended {
 		return io.EOF
 	}
-	if s.piece == nil {
-		s.piece = NewPiece()
+	if s.left == 0 {
+		s.rest, s.ended = s.s.End(), true
+		return nil
 	}
 	n := int(min(s.left, PieceBytes))
+	if s.piece == nil {
+		s.piece = NewPiece(int64(n))
+	}
 	if _, err := io.ReadFull(s.r, s.piece.Room()[:n]); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -139,7 +170,7 @@ func (s *SealedReader) next() error {
 		return err //nolint:wrapcheck // a reader hands errors on
 	}
 	s.s.Seal(s.piece, n)
-	s.rest, s.left, s.ended = s.piece.Frame(), s.left-int64(n), n == 0
+	s.rest, s.left = s.piece.Frame(), s.left-int64(n)
 	return nil
 }
 
@@ -208,11 +239,12 @@ func (u *Unsealed) Read(b []byte) (int, error) {
 		if u.err != nil || len(b) == 0 {
 			return 0, u.err
 		}
-		if int64(len(b)) >= min(u.left, PieceBytes) {
+		want := min(u.left, PieceBytes)
+		if int64(len(b)) >= want {
 			return u.next(b)
 		}
 		if u.piece == nil {
-			u.piece = NewPiece()
+			u.piece = NewPiece(want)
 		}
 		n, err := u.next(u.piece.Room())
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 )
 
@@ -119,6 +120,71 @@ func TestSealedReaderFails(t *testing.T) {
 			t.Errorf("%s: a clean end after %d bytes", name, len(got))
 		}
 		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// I2: what was hashed by its sender is kept with the sender's end, and never
+// before: cut anywhere, or with any bit flipped, it leaves nothing.
+func TestPutProven(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{65, 20_000, 300_000, 600_000} {
+		b := content(1, size)
+		cid := SumCID(b)
+		sealed := sealedOf(t, cid, b, 0, cid.Size())
+		s := openTest(t, testOptions(vfs.NewMem()))
+		put := func(stream []byte) error {
+			u := Unseal(cid, 0, cid.Size(), bytes.NewReader(stream))
+			defer u.Close()
+			_, err := s.PutProven(t.Context(), cid, u, Mark{Generation: 1})
+			return err
+		}
+		for at := range len(sealed) {
+			near := at < 12 || at > len(sealed)-2*pieceOver || at%50_000 == 0 || at%PieceBytes < 2
+			if !near {
+				continue
+			}
+			flipped := slices.Clone(sealed)
+			flipped[at] ^= 4
+			if put(sealed[:at]) == nil || put(flipped) == nil {
+				t.Fatalf("%d bytes are kept although the stream is wrong at %d of %d", size, at, len(sealed))
+			}
+			if _, held, err := s.Stat(cid); held || err != nil {
+				t.Fatalf("held: %t, %v", held, err)
+			}
+		}
+		for range 2 { // the second finds it there
+			if err := put(sealed); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := readRange(s, cid, 0, cid.Size(), false); err != nil || !bytes.Equal(got, b) {
+			t.Errorf("%d bytes are read of %d: %v", len(got), size, err)
+		}
+		if put(sealed[:len(sealed)-1]) == nil {
+			t.Error("a copy that is there is confirmed by a stream without an end")
+		}
+	}
+}
+
+// A member that gives its word for bytes of another name is believed, and found
+// out by whoever hashes.
+func TestPutProvenByALiar(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{20_000, 600_000} {
+		cid := SumCID(content(1, size))
+		s := openTest(t, testOptions(vfs.NewMem()))
+		if _, err := s.PutProven(t.Context(), cid, bytes.NewReader(content(2, size)), Mark{}); err != nil {
+			t.Fatal(err)
+		}
+		if held, err := s.Verify(t.Context(), cid); held || KindOf(err) != KindCorrupt {
+			t.Errorf("held: %t, %v", held, err)
+		}
+		if _, err := s.Open(t.Context(), cid, 0, -1); KindOf(err) != KindCorrupt {
+			t.Error(err)
+		}
+		if _, err := s.Put(t.Context(), cid, bytes.NewReader(content(1, size)), Mark{}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -18,6 +18,7 @@ const (
 	titleTooLong       = "Title is too long"
 	passwordTooLong    = "Password is too long"
 	invalidJSON        = "Invalid JSON"
+	invalidRequest     = "Invalid request"
 	unsupportedType    = "Unsupported content type"
 	missingToken       = "Missing API token" //nolint:gosec // a sentence
 	invalidToken       = "Invalid API token" //nolint:gosec // a sentence
@@ -43,6 +44,7 @@ var sentences = map[string]string{
 	codeManyPasswords:        "Too many password attempts",
 	"token_not_found":        "Token not found",
 	"user_not_found":         "User not found",
+	"key_limit_reached":      "User has too many tokens",
 	"note_expired":           "Paste has expired",
 	"note_burned":            "Paste has already been burned",
 	web.CodeEndpointNotFound: "Unknown endpoint",
@@ -50,6 +52,7 @@ var sentences = map[string]string{
 
 // standing are the sentences of kinds whose code says nothing more to a client.
 var standing = map[storage.Kind]string{
+	storage.KindInvalid:         invalidRequest,
 	storage.KindUnauthenticated: invalidToken,
 	storage.KindForbidden:       insufficientScope,
 	storage.KindNotFound:        noPaste,
@@ -129,7 +132,7 @@ func explain(err error) (status int, sentence string) {
 	case http.StatusServiceUnavailable, http.StatusInsufficientStorage, http.StatusConflict:
 		return http.StatusServiceUnavailable, tryAgain // the contract has neither 507 nor 409: another try may do
 	case http.StatusBadRequest:
-		if e.Text == "" {
+		if e.Text == "" && e.Field != "" {
 			return status, "Invalid " + e.Field
 		}
 	}

@@ -22,6 +22,8 @@ func TestExplain(t *testing.T) {
 		{invalid("title"), 400, "Invalid title"},
 		{storage.Invalid("x", "invalid_parameter", "cursor", "one of ours"), 400, "Invalid cursor"},
 		{coded(storage.KindForbidden, "content_blocked"), 400, "Invalid content"},
+		{coded(storage.KindInvalid, "key_limit_reached"), 400, "User has too many tokens"},
+		{coded(storage.KindInvalid, "anything"), 400, "Invalid request"},
 		{coded(storage.KindUnauthenticated, "auth_missing"), 401, "Missing API token"},
 		{coded(storage.KindUnauthenticated, "auth_invalid"), 401, "Invalid API token"},
 		{coded(storage.KindUnauthenticated, "auth_revoked"), 401, "Invalid API token"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,9 @@ type Content interface {
 // to be had. Bytes that fail later cut the connection: an answer that is
 // complete is right.
 func ServeContent(w http.ResponseWriter, r *http.Request, c Content, modified time.Time) error {
+	if isPlainGet(r) {
+		return sendWhole(w, r, c, modified)
+	}
 	source := &source{content: c, size: c.Size()}
 	answer := &contentWriter{ResponseWriter: w, source: source}
 	http.ServeContent(answer, withSaneRange(r, source.size), "", modified, source)
@@ -44,6 +48,68 @@ func ServeContent(w http.ResponseWriter, r *http.Request, c Content, modified ti
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// selective are the headers, in their canonical form, that ask for less than
+// all of the content.
+var selective = []string{"Range", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since"}
+
+// isPlainGet is whether a request wants all of the content, whatever it is:
+// most do.
+func isPlainGet(r *http.Request) bool {
+	return r.Method == http.MethodGet && !slices.ContainsFunc(selective, func(name string) bool { return r.Header[name] != nil })
+}
+
+// wholePart is how much of an answer is read and written at a time.
+const wholePart = 64 << 10
+
+var wholeParts = sync.Pool{New: func() any { return new([wholePart]byte) }}
+
+// acceptRanges is one header value for all answers; nobody changes it.
+var acceptRanges = []string{"bytes"}
+
+// sendWhole answers with all of the content, as http.ServeContent does when it
+// was asked for nothing else.
+func sendWhole(w http.ResponseWriter, r *http.Request, c Content, modified time.Time) error {
+	left := c.Size()
+	h := w.Header()
+	if left > 0 {
+		if err := c.Prepare(); err != nil {
+			unsay(h)
+			return err
+		}
+	}
+	if !modified.IsZero() && !modified.Equal(time.Unix(0, 0)) {
+		h.Set("Last-Modified", modified.UTC().Format(http.TimeFormat))
+	}
+	h["Accept-Ranges"] = acceptRanges
+	h["Content-Length"] = []string{strconv.FormatInt(left, 10)}
+	w.WriteHeader(http.StatusOK)
+	part, _ := wholeParts.Get().(*[wholePart]byte)
+	defer wholeParts.Put(part)
+	for left > 0 {
+		n, err := c.Read(part[:min(left, wholePart)])
+		if left -= int64(n); n > 0 {
+			if _, gone := w.Write(part[:n]); gone != nil {
+				return nil //nolint:nilerr // the client went: there is nobody to tell
+			}
+		}
+		if err != nil && left > 0 {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF // the size was promised
+			}
+			RecordOf(r).Err = err
+			panic(http.ErrAbortHandler)
+		}
+	}
+	return nil
+}
+
+// unsay takes back what headers say of content that is not sent.
+func unsay(h http.Header) {
+	for _, name := range []string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Length", "Content-Type", "ETag", "Last-Modified"} {
+		h.Del(name)
+	}
 }
 
 // SentFromStart reports whether an answer to GET carried content from its first
@@ -152,9 +218,7 @@ func (w *contentWriter) WriteHeader(status int) {
 		}
 	}
 	if w.err != nil {
-		for _, name := range []string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Length", "Content-Type", "ETag", "Last-Modified"} {
-			h.Del(name)
-		}
+		unsay(h)
 		return
 	}
 	w.sent = true

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -70,6 +72,47 @@ func (m *memory) Read(p []byte) (int, error) {
 }
 
 func newMemory(content []byte) *memory { return &memory{Reader: bytes.NewReader(content)} }
+
+// All of some content is answered as http.ServeContent does it.
+func TestServeContentWhole(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, wholePart - 1, wholePart, 3*wholePart + 7} {
+		for _, modified := range []time.Time{{}, time.Unix(0, 0), time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600))} {
+			content := bytes.Repeat([]byte("some text "), size/10+1)[:size]
+			want, got := httptest.NewRecorder(), httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+			for _, w := range []*httptest.ResponseRecorder{want, got} {
+				w.Header().Set("Content-Type", "text/x")
+				w.Header().Set("ETag", `"tag"`)
+			}
+			http.ServeContent(want, r, "", modified, bytes.NewReader(content))
+			if err := ServeContent(got, r, newMemory(content), modified); err != nil {
+				t.Fatal(err)
+			}
+			if got.Code != want.Code || !maps.EqualFunc(got.Result().Header, want.Result().Header, slices.Equal) || !bytes.Equal(got.Body.Bytes(), want.Body.Bytes()) {
+				t.Errorf("%d bytes of %v: %d %v, %d bytes; want %d %v, %d bytes",
+					size, modified, got.Code, got.Result().Header, got.Body.Len(), want.Code, want.Result().Header, want.Body.Len())
+			}
+		}
+	}
+}
+
+// Content that ends before its size costs the connection.
+func TestServeContentCutsShortBytes(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if err, ok := recover().(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("recovered %v, want http.ErrAbortHandler", err)
+		}
+	}()
+	_, err := serve(t, short{newMemory([]byte("half"))})
+	t.Errorf("an answer that lacks bytes is complete: %v", err)
+}
+
+// short is content with fewer bytes than it says.
+type short struct{ *memory }
+
+func (s short) Size() int64 { return 2 * s.memory.Size() }
 
 func serve(t *testing.T, c Content, header ...string) (*httptest.ResponseRecorder, error) {
 	t.Helper()

@@ -204,17 +204,16 @@ func (c *Client) Remove(ctx context.Context, to, id storage.NodeID) error {
 	return err
 }
 
-// PutBlob streams a blob to an owner and returns its receipt. The owner
-// verifies the bytes; an error of body cuts the transfer, so that it never
-// looks complete.
-func (c *Client) PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, body io.Reader) (storage.Receipt, error) {
+// PutBlob sends the sealed stream of a blob to an owner and returns its receipt.
+// An error of the stream cuts the transfer, so that it never looks complete.
+func (c *Client) PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, sealed io.Reader) (storage.Receipt, error) {
 	const op = "peer.PutBlob"
 	var receipt storage.Receipt
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address(string(to), pathBlob+cid.String()), io.NopCloser(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address(string(to), pathBlob+cid.String()), io.NopCloser(sealed))
 	if err != nil {
 		return receipt, storage.E(op, storage.KindInternal, err)
 	}
-	req.ContentLength = -1 // a length would make the transport swallow a surplus, and the owner must see it
+	req.ContentLength = -1 // with a length the transport would copy what it can write as it lies
 	req.Header.Set("Expect", "100-continue")
 	resp, err := do(c.byID, op, req)
 	if err != nil {

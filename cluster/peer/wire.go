@@ -58,6 +58,7 @@ const errorType = "application/vnd.ringbin.error+cbor"
 
 // Backend is what a node offers its peers.
 type Backend interface {
+	// PutBlob takes in an upload that the caller has hashed, from its sealed stream.
 	PutBlob(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error)
 	// PutBlobs keeps small blobs; the verdicts are in their order. The blobs'
 	// bytes are the backend's until it returns.

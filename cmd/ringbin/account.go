@@ -218,6 +218,8 @@ func keyCreate() *cobra.Command {
 			c, err = o.operator()
 		case key == "":
 			return errors.New("account: required with the operator's token")
+		case in.API != "hashbin" || in.Scopes != nil || cmd.Flags().Changed("rate-limit"):
+			return errors.New("account: required, with the operator's token, for a key of another API, with scopes or with a limit")
 		case err == nil:
 			c.key, in.API = key, ""
 		}

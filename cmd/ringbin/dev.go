@@ -209,7 +209,9 @@ func (d *devCluster) ready(ctx context.Context) error {
 	}
 	d.state.Account = a.ID
 	for dialect, key := range missing {
-		if _, *key, err = s.CreateKey(ctx, op, a.ID, node.NewKey{API: dialect, Name: "dev"}); err != nil {
+		// Without a limit of the key's own: in the first minutes of a new cluster one
+		// of PasteWizard's would be the nodes' small shares.
+		if _, *key, err = s.CreateKey(ctx, op, a.ID, node.NewKey{API: dialect, Name: "dev", RatePerMinute: new(int64)}); err != nil {
 			return err
 		}
 	}

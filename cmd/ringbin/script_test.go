@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"fakeserver": fakeServer,
 			"certpair":   certPair,
 			"served":     served,
+			"admitted":   admitted,
 			"waitlog":    waitLog,
 			"random":     random,
 			"onlyfiles":  onlyFiles,
@@ -282,6 +283,26 @@ func served(ts *testscript.TestScript, neg bool, args []string) {
 		tc, ok := conn.(*tls.Conn)
 		return ok && tc.ConnectionState().PeerCertificates[0].Subject.CommonName == args[1]
 	})
+}
+
+// admitted sends so many requests with a key at once, of which none is above a
+// limit.
+func admitted(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 3, "admitted URL KEY N")
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	req, err := http.NewRequest(http.MethodGet, args[0], http.NoBody)
+	ts.Check(err)
+	req.Header.Set("Authorization", "Bearer "+args[1])
+	c := &http.Client{Timeout: scriptWait}
+	for i := range n {
+		resp, err := c.Do(req)
+		ts.Check(err)
+		ts.Check(resp.Body.Close())
+		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusUnauthorized {
+			ts.Fatalf("request %d of %d is answered with %d", i+1, n, resp.StatusCode)
+		}
+	}
 }
 
 // waitLog waits until a file that a background command writes has a match of

@@ -122,7 +122,7 @@ func (t *tx) setMasterKey(h Header, c SetMasterKey) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	keys, err := binKeys(t.b, c.Account)
+	keys, err := binKeys(t.rows(), c.Account)
 	if err != nil {
 		return Key{}, err
 	}
@@ -149,7 +149,7 @@ func (t *tx) createAccessKey(h Header, c CreateAccessKey) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	keys, err := binKeys(t.b, c.Account)
+	keys, err := binKeys(t.rows(), c.Account)
 	if err != nil {
 		return Key{}, err
 	}

@@ -206,7 +206,7 @@ func (t *tx) putKey(k Key) error { return write(t, key(tableKeys).str(k.ID), k) 
 func (t *tx) activeKeys(account, api string) (int64, error) {
 	var ids []string
 	prefix := keysOf(account, api)
-	err := scan(t.b, prefix, func(k, _ []byte) (bool, error) {
+	err := scan(t.rows(), prefix, func(k, _ []byte) (bool, error) {
 		ids = append(ids, string(k[len(prefix):len(k)-1]))
 		return true, nil
 	})

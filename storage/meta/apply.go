@@ -7,20 +7,13 @@ import (
 	"ringbin/storage"
 )
 
-// Times that requests are remembered for, in milliseconds of FSM time.
-const (
-	requestKept = 15 * 60 * 1000          // a command is refused 60 s after it was proposed at the latest
-	idemKept    = 7 * 24 * 60 * 60 * 1000 // as the APIs promise
-	forgetMin   = 8                       // remembered requests dropped with each entry, at least
-)
-
 // applyEntry carries out one entry of the log. An error halts the node.
 func (t *tx) applyEntry(index uint64, data []byte) ([]applied, error) {
 	stamp, commands, err := unpack(data)
 	if err != nil {
 		return nil, fmt.Errorf("entry %d: %w", index, err)
 	}
-	t.index, t.ordinal = index, 0
+	t.index, t.ordinal, t.answers = index, 0, t.answers[:0]
 	t.time = max(t.time, stamp)
 	results := make([]applied, 0, len(commands))
 	for _, c := range commands {
@@ -30,7 +23,7 @@ func (t *tx) applyEntry(index uint64, data []byte) ([]applied, error) {
 		}
 		results = append(results, a)
 	}
-	if err := t.forget(forgetMin + 2*len(commands)); err != nil {
+	if err := errors.Join(t.forget(forgetMin+2*len(commands)), t.putAnswers()); err != nil {
 		return nil, fmt.Errorf("entry %d: %w", index, err)
 	}
 	return results, t.endEntry()
@@ -65,7 +58,7 @@ func (t *tx) applyCommand(b []byte) (applied, error) {
 	}
 	a := applied{id: d.header.ID}
 	// A request id is carried out once: what comes again gets the same answer.
-	if known, ok, err := read[storedResult](t, requestKey(d.header.ID)); err != nil {
+	if known, ok, err := t.answered(d.header.ID); err != nil {
 		return a, err
 	} else if ok && !storage.Planted(storage.BugNoRequestIDs) {
 		a.result, err = known.result()
@@ -135,10 +128,6 @@ func (t *tx) admit(h Header) error {
 	return nil
 }
 
-func requestKey(id RequestID) []byte { return key(tableRequests).raw(id[:]) }
-
-func idemKey(scope string, k [32]byte) []byte { return key(tableIdem).str(scope).raw(k[:]) }
-
 // replay answers a client's Idempotency-Key that was used before.
 func (t *tx) replay(d decoded) (Result, bool, error) {
 	idem := d.header.Idem
@@ -155,71 +144,6 @@ func (t *tx) replay(d decoded) (Result, bool, error) {
 	r, err := known.result()
 	r.Replayed = true
 	return r, true, err
-}
-
-// remember writes down the answer under the request id and, for a success, the
-// client's key. A replay is not remembered anew: its time runs from the first success.
-func (t *tx) remember(d decoded, r Result) error {
-	forget := t.time + requestKept
-	s, err := storeResult(d.spec.typ, r, forget, nil)
-	if err != nil {
-		return fmt.Errorf("result: %w", err)
-	}
-	if err := write(t, requestKey(d.header.ID), s); err != nil {
-		return err
-	}
-	if err := t.set(key(tableRequestsAge).time(forget).raw(d.header.ID[:]), nil); err != nil {
-		return err
-	}
-	idem := d.header.Idem
-	if idem == nil || r.Err != nil || r.Replayed {
-		return nil //nolint:nilerr // a refusal is not remembered for the client
-	}
-	if err := t.forgetIdem(idem.Scope, idem.Key); err != nil {
-		return err
-	}
-	s.Forget, s.Fingerprint = t.time+idemKept, idem.Fingerprint[:]
-	if err := write(t, idemKey(idem.Scope, idem.Key), s); err != nil {
-		return err
-	}
-	return t.set(key(tableIdemAge).time(s.Forget).str(idem.Scope).raw(idem.Key[:]), nil)
-}
-
-// forgetIdem drops a record that has run out but was not swept yet.
-func (t *tx) forgetIdem(scope string, k [32]byte) error {
-	old, ok, err := read[storedResult](t, idemKey(scope, k))
-	if err != nil || !ok {
-		return err
-	}
-	return t.del(key(tableIdemAge).time(old.Forget).str(scope).raw(k[:]))
-}
-
-// forget drops up to n requests of each table whose time has run out. It goes
-// with every entry, in proportion to its commands, so that the tables keep up
-// with any load and no sweep of them is ever long.
-func (t *tx) forget(n int) error {
-	if err := t.forgetFrom(tableRequestsAge, tableRequests, n); err != nil {
-		return err
-	}
-	return t.forgetFrom(tableIdemAge, tableIdem, n)
-}
-
-func (t *tx) forgetFrom(age, table byte, n int) error {
-	var due [][]byte
-	err := scanRange(t.b, []byte{age}, key(age).time(t.time+1), func(k, _ []byte) (bool, error) {
-		due = append(due, append([]byte(nil), k...))
-		return len(due) < n, nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, k := range due {
-		id := append([]byte{table}, k[1+8:]...)
-		if err := errors.Join(t.del(k), t.del(id)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (t *tx) tick(Header, Tick) (none, error) { return none{}, nil }

@@ -63,7 +63,7 @@ func TestRequestIDIsForgotten(t *testing.T) {
 		w.must(Tick{})
 	}
 	n := 0
-	for _, table := range []byte{tableRequests, tableRequestsAge} {
+	for _, table := range []byte{tableRequests, tableAnswers} {
 		if err := scan(w.f.db, []byte{table}, func(_, _ []byte) (bool, error) { n++; return true, nil }); err != nil {
 			t.Fatal(err)
 		}

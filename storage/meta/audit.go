@@ -84,6 +84,9 @@ func (a *audit) entries(r pebble.Reader) error {
 				a.folds[id] += side.sign * e.AmountCents
 			}
 		}
+		if !e.natural() {
+			return true, nil
+		}
 		id, found, err := lookUpID(r, naturalKey(e.Kind, e.Reference))
 		if err != nil || !found || id != e.ID {
 			return false, errors.Join(err, fmt.Errorf("entry %s is not the one of its natural id", e.ID))
@@ -93,26 +96,18 @@ func (a *audit) entries(r pebble.Reader) error {
 }
 
 func (a *audit) references(r pebble.Reader) error {
-	return scan(r, []byte{tableRefs}, func(k, v []byte) (bool, error) {
-		id, err := splitRefKey(k)
-		if err != nil {
-			return false, err
-		}
+	return eachReference(r, func(id refID, ref refRecord) error {
 		a.report.References++
 		account := id.holder
 		if id.kind == refPaste {
 			p, ok, err := lookUp[Paste](r, pasteKey(id.holder))
 			if err != nil || !ok {
-				return false, errors.Join(err, fmt.Errorf("reference of paste %s, which is not there", id.holder))
+				return errors.Join(err, fmt.Errorf("reference of paste %s, which is not there", id.holder))
 			}
 			account = p.Account
 			a.pastes[account]++
 		}
 		if id.kind == refBin || id.kind == refNote {
-			var ref refRecord
-			if err := decMode.Unmarshal(v, &ref); err != nil {
-				return false, fmt.Errorf("reference of %s: %w", id.holder, err)
-			}
 			account = ref.Account
 		}
 		if id.kind == refNote {
@@ -123,9 +118,9 @@ func (a *audit) references(r pebble.Reader) error {
 		}
 		b, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(id.cid))
 		if err != nil || !ok || b.References < 1 {
-			return false, errors.Join(err, fmt.Errorf("reference to blob %s, which is not there", id.cid.LogValue()))
+			return errors.Join(err, fmt.Errorf("reference to blob %s without its record", id.cid.LogValue()))
 		}
-		return true, nil
+		return nil
 	})
 }
 

@@ -107,7 +107,7 @@ func TestCheckFindsWrongBins(t *testing.T) {
 		}, "version 1 of bin x is not the bin's"},
 		"a reference of nobody": {func(x *tx, _, _ Bin) error {
 			h := held{holder: "bx", account: "ann", cid: record(2)}
-			return x.putRef(h.ref(), h.record(), nil)
+			return plantRef(x, h.ref(), h.record())
 		}, `"bx", which holds a reference to`},
 		"a reference for another account": {func(x *tx, b, _ Bin) error {
 			h := b.base()

@@ -158,11 +158,7 @@ func (c *check) holds(h held) error {
 	if h.taken {
 		return nil
 	}
-	ref, err := encMode.Marshal(h.record())
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	return c.must(h.ref().key(), ref, "the reference of %q to %s", h.holder, h.cid)
+	return c.mustRef(h.ref(), new(h.record()), "the reference of %q to %s", h.holder, h.cid)
 }
 
 // heldBy tells of a reference whose holder is not there, or holds something else.

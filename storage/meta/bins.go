@@ -101,7 +101,7 @@ func (b Bin) listKey() []byte { return binsOf(b.Account, b.Collection).str(b.ID)
 
 // bin returns a bin for a change by who acts; nothing of another account is changed.
 func (t *tx) bin(op string, h Header, id string) (Bin, error) {
-	b, ok, err := binAt(t.b, id)
+	b, ok, err := binAt(t.rows(), id)
 	if err != nil || !ok {
 		return Bin{}, orRefuse(err, refuse(op, storage.KindNotFound, "bin_not_found", nil))
 	}

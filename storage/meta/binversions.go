@@ -162,7 +162,7 @@ func (t *tx) endVersions(row, id []byte, limit int) (int, error) {
 		return 0, err
 	}
 	prefix := versionsOf(bin, clearing)
-	keys, err := keysIn(t.b, prefix, past(prefix), limit)
+	keys, err := keysIn(t.rows(), prefix, past(prefix), limit)
 	if err != nil {
 		return 0, err
 	}
@@ -262,7 +262,7 @@ func (c *check) versions() error {
 		}
 		if !r.Taken {
 			id := refID{cid: r.CID, kind: refBin, holder: versionHolder(v)}
-			if err := c.must(id.key(), nil, "the reference of %q to %s", id.holder, id.cid); err != nil {
+			if err := c.mustRef(id, nil, "the reference of %q to %s", id.holder, id.cid); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package meta
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -40,7 +41,7 @@ type check struct {
 	told    int
 	problem func(string)
 
-	found map[byte]lanes
+	found *tableHashes
 	rows  map[byte]int64 // pairs of each table
 	refs  map[storage.CID]int64
 
@@ -55,7 +56,7 @@ func (f *FSM) Check(ctx context.Context, problem func(string)) error {
 	defer f.life.RUnlock()
 	snap := f.db.NewSnapshot()
 	defer func() { _ = snap.Close() }()
-	c := &check{r: snap, problem: problem, found: map[byte]lanes{}, rows: map[byte]int64{}, refs: map[storage.CID]int64{}}
+	c := &check{r: snap, problem: problem, found: &tableHashes{}, rows: map[byte]int64{}, refs: map[storage.CID]int64{}}
 	for _, step := range []func() error{
 		c.hashes, c.accounts, c.keys, c.references, c.blobs, c.entries, c.remembered, c.members, c.counts,
 		c.pastes, c.links, c.clicks, c.keyRequests, c.ends,
@@ -116,15 +117,13 @@ func (c *check) rowsAre(table byte, want int64, what string) error {
 
 // hashes reads every pair once.
 func (c *check) hashes() error {
-	kept := map[byte]lanes{}
+	var kept tableHashes
 	err := scanRange(c.r, nil, nil, func(k, v []byte) (bool, error) {
 		c.rows[k[0]]++
 		if k[0] != tableLocal {
-			l := c.found[k[0]]
-			l.add(pairLanes(k, v))
-			c.found[k[0]] = l
+			c.found[k[0]].add(pairLanes(k, v))
 		} else if bytes.Equal(k, local(localHashes)) {
-			return true, decMode.Unmarshal(v, &kept)
+			return true, kept.parse(v)
 		}
 		return true, nil
 	})
@@ -180,24 +179,60 @@ func (c *check) keys() error {
 
 func (c *check) references() error {
 	rows := map[byte]int64{}
+	must := func(id refID, indexes [][]byte) error {
+		for _, index := range indexes {
+			rows[index[0]]++
+			if err := c.must(index, nil, "row of index %s for the reference of %q to %s", refIndexNames[index[0]], id.holder, id.cid); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	err := each(c, tableRefs, func(k []byte, r refRecord) error {
 		id, err := splitRefKey(k)
 		if err != nil {
 			return c.say("%v", err)
 		}
 		c.refs[id.cid]++
-		for _, index := range id.indexes(r) {
-			rows[index[0]]++
-			if err := c.must(index, nil, "row of index %s for the reference of %q to %s", refIndexNames[index[0]], id.holder, id.cid); err != nil {
-				return err
-			}
-		}
-		return c.holderOf(id)
+		return errors.Join(must(id, id.indexes(r)), must(id, id.contentIndexes(r)), c.holderOf(id))
 	})
+	err = errors.Join(err, each(c, tableBlobs, func(k []byte, b blobRecord) error {
+		cid, err := storage.CIDFromBinary(k[1:])
+		if err != nil || b.Only.Kind == 0 {
+			return nil //nolint:nilerr // blobs tells of the key
+		}
+		id := b.Only.id(cid)
+		c.refs[cid]++
+		c.rows[tableRefs]++ // as if it were a row: who counts references counts both
+		return errors.Join(must(id, id.indexes(b.Only.Ref)), c.holderOf(id))
+	}))
 	for _, table := range slices.Sorted(maps.Keys(refIndexNames)) {
 		err = errors.Join(err, c.rowsAre(table, rows[table], "index "+refIndexNames[table]))
 	}
 	return err
+}
+
+// mustRef tells of a reference that should be there and is not, or says
+// something else than r, unless that is nil.
+func (c *check) mustRef(id refID, r *refRecord, format string, args ...any) error {
+	var want []byte
+	var err error
+	if r != nil {
+		want, err = encMode.Marshal(*r)
+	}
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	b, _, err := lookUp[blobRecord](c.r, key(tableBlobs).cid(id.cid))
+	switch {
+	case err != nil:
+		return c.say("%s: %v", id.cid, err)
+	case !b.Only.is(id):
+		return c.must(id.key(), want, format, args...)
+	case r != nil && b.Only.Ref != *r:
+		return c.say("%s names another one", fmt.Sprintf(format, args...))
+	}
+	return nil
 }
 
 // holderOf tells of a reference whose holder does not have it.
@@ -260,8 +295,11 @@ func (c *check) blobs() error {
 
 // entries checks the ledger with the audit's own rules, and its index by account.
 func (c *check) entries() error {
-	var sides int64
+	var sides, natural int64
 	err := each(c, tableEntries, func(_ []byte, e Entry) error {
+		if e.natural() {
+			natural++
+		}
 		for _, side := range []string{e.Debit, e.Credit} {
 			if id, ok := strings.CutPrefix(side, customer("")); ok {
 				sides++
@@ -275,7 +313,7 @@ func (c *check) entries() error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(c.rowsAre(tableEntriesOf, sides, "the index of ledger entries by account"), c.rowsAre(tableNatural, c.rows[tableEntries], "the index of natural ids"))
+	err = errors.Join(c.rowsAre(tableEntriesOf, sides, "the index of ledger entries by account"), c.rowsAre(tableNatural, natural, "the index of natural ids"))
 	err = errors.Join(err, scan(c.r, []byte{tableEntriesOf}, func(_, v []byte) (bool, error) {
 		return true, c.must(key(tableEntries).str(string(v)), nil, "ledger entry %s of an account's history", v)
 	}))
@@ -293,14 +331,26 @@ func (c *check) entries() error {
 
 // remembered checks that each answer that is kept will be forgotten one day.
 func (c *check) remembered() error {
-	err := each(c, tableRequests, func(k []byte, s storedResult) error {
-		return c.must(key(tableRequestsAge).time(s.Forget).raw(k[1:]), nil, "the age of request %x", k[1:])
+	var requests int64
+	err := scan(c.r, []byte{tableAnswers}, func(k, v []byte) (bool, error) {
+		_, answers, err := parseAnswers(v)
+		if err != nil || len(k) != 1+8 {
+			return true, c.say("answers %x: %v", k, err)
+		}
+		for i, a := range answers {
+			requests++
+			at := place{index: binary.BigEndian.Uint64(k[1:]), n: uint32(i)}
+			if err := c.must(requestKey(a.id), at.bytes(), "request %x, which has an answer", a.id); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 	err = errors.Join(err, each(c, tableIdem, func(k []byte, s storedResult) error {
 		return c.must(key(tableIdemAge).time(s.Forget).raw(k[1:]), nil, "the age of Idempotency-Key %x", k[1:])
 	}))
 	return errors.Join(err,
-		c.rowsAre(tableRequestsAge, c.rows[tableRequests], "the index of requests by age"),
+		c.rowsAre(tableRequests, requests, "the index of requests by id"),
 		c.rowsAre(tableIdemAge, c.rows[tableIdem], "the index of Idempotency-Keys by age"))
 }
 

@@ -57,7 +57,7 @@ func (t *tx) reload() error {
 			*at = &r
 		}
 	}
-	err = scan(t.b, []byte{tableNodes}, func(k, v []byte) (bool, error) {
+	err = scan(t.rows(), []byte{tableNodes}, func(k, v []byte) (bool, error) {
 		var n Node
 		if err := decMode.Unmarshal(v, &n); err != nil {
 			return false, fmt.Errorf("%w: key %x: %w", errCorruptState, k, err)

@@ -142,7 +142,7 @@ func (t *tx) deleteCollection(h Header, c DeleteCollection) (Collection, error) 
 		return Collection{}, err
 	}
 	prefix := binsOf(n.Account, n.ID)
-	bins, err := keysIn(t.b, prefix, past(prefix), 1)
+	bins, err := keysIn(t.rows(), prefix, past(prefix), 1)
 	if err != nil {
 		return Collection{}, err
 	}
@@ -175,12 +175,12 @@ func (t *tx) endCollection(row, id []byte, limit int) (int, error) {
 		return 0, fmt.Errorf("%w: collection %x", errCorruptState, id)
 	}
 	prefix := binsOf(account, collection)
-	keys, err := keysIn(t.b, prefix, past(prefix), limit)
+	keys, err := keysIn(t.rows(), prefix, past(prefix), limit)
 	if err != nil {
 		return 0, err
 	}
 	for _, k := range keys {
-		b, ok, err := binAt(t.b, string(k[len(prefix):len(k)-1]))
+		b, ok, err := binAt(t.rows(), string(k[len(prefix):len(k)-1]))
 		if err != nil || !ok {
 			return 0, orFatal(err, "list of a bin that is not there")
 		}

@@ -151,16 +151,11 @@ func (t *tx) condemn(_ Header, c Condemn) (CondemnResult, error) {
 // dropReferences drops up to limit references to a CID, and the pastes that
 // hold some, and returns its record as it is then.
 func (t *tx) dropReferences(cid storage.CID, limit int) (blobRecord, error) {
-	prefix := key(tableRefs).cid(cid)
-	all, err := keysIn(t.b, prefix, past(prefix), limit)
+	all, err := t.referencesOf(cid, limit)
 	if err != nil {
 		return blobRecord{}, err
 	}
-	for _, k := range all {
-		id, err := splitRefKey(k)
-		if err != nil {
-			return blobRecord{}, err
-		}
+	for _, id := range all {
 		r, ok, err := t.reference(id)
 		if err != nil || !ok {
 			return blobRecord{}, orFatal(err, "reference that is not there")
@@ -179,6 +174,29 @@ func (t *tx) dropReferences(cid storage.CID, limit int) (blobRecord, error) {
 	return b, nil
 }
 
+// referencesOf returns up to limit references to a CID.
+func (t *tx) referencesOf(cid storage.CID, limit int) ([]refID, error) {
+	b, _, err := t.blob(cid)
+	if err != nil || limit <= 0 {
+		return nil, err
+	}
+	if b.Only.Kind != 0 {
+		return []refID{b.Only.id(cid)}, nil
+	}
+	prefix := key(tableRefs).cid(cid)
+	keys, err := keysIn(t.rows(), prefix, past(prefix), limit)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]refID, len(keys))
+	for i, k := range keys {
+		if all[i], err = splitRefKey(k); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
 // takeFrom tells a holder that its content was taken down for good. A paste's
 // record goes with the reference.
 func (t *tx) takeFrom(id refID) error {
@@ -195,7 +213,7 @@ func (t *tx) takeFrom(id refID) error {
 // each index that is forgotten: what a record refused, the floor refuses.
 func (t *tx) dropTombstones(_ Header, c DropTombstones) (DropResult, error) {
 	limit := min(max(c.Limit, 1), tombstoneMax)
-	cids, more, err := due(t.b, tableTombstones, t.time-t.cache.settings.tombstoneMillis(), limit)
+	cids, more, err := due(t.rows(), tableTombstones, t.time-t.cache.settings.tombstoneMillis(), limit)
 	if err != nil || len(cids) == 0 {
 		return DropResult{}, err
 	}

@@ -64,9 +64,11 @@ func (t *tx) commitUpload(h Header, c CommitUpload) (UploadResult, error) {
 			return UploadResult{}, err
 		}
 	}
-	shown, err := t.shown(c.CID)
-	if err != nil {
-		return UploadResult{}, err
+	shown := false
+	if b.References > 0 {
+		if shown, err = t.shown(c.CID); err != nil {
+			return UploadResult{}, err
+		}
 	}
 	if !shown {
 		b.ContentType = c.ContentType

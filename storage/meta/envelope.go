@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -198,7 +197,7 @@ type storedResult struct {
 	Err         *storedError    `cbor:"2,keyasint,omitempty"`
 	Value       cbor.RawMessage `cbor:"3,keyasint,omitempty"`
 	Index       uint64          `cbor:"4,keyasint"`
-	Forget      int64           `cbor:"5,keyasint"` // FSM time from which it may go
+	Forget      int64           `cbor:"5,keyasint,omitempty"` // FSM time from which it may go, under a client's key
 	Fingerprint []byte          `cbor:"6,keyasint,omitempty"`
 	Replayed    bool            `cbor:"7,keyasint,omitempty"` // the request found a client's key that had its answer
 }
@@ -213,8 +212,8 @@ type storedError struct {
 	Details map[string]any `cbor:"6,keyasint,omitempty"`
 }
 
-func storeResult(typ commandType, r Result, forget int64, fingerprint []byte) (storedResult, error) {
-	s := storedResult{Type: typ, Index: r.Index, Forget: forget, Fingerprint: slices.Clone(fingerprint), Replayed: r.Replayed}
+func storeResult(typ commandType, r Result) (storedResult, error) {
+	s := storedResult{Type: typ, Index: r.Index, Replayed: r.Replayed}
 	if r.Err != nil {
 		s.Err = &storedError{
 			Op: r.Err.Op, Kind: uint8(r.Err.Kind), Code: r.Err.Code, Text: r.Err.Text, Field: r.Err.Field, Details: r.Err.Details,

@@ -93,7 +93,7 @@ func (t *tx) newEpoch(_ Header, c NewEpoch) (Epoch, error) {
 func (t *tx) endRingChanges() error {
 	var gone [][]byte
 	for _, table := range []byte{tableSynced, tableDraining, tableReplacing} {
-		err := scan(t.b, []byte{table}, func(k, _ []byte) (bool, error) {
+		err := scan(t.rows(), []byte{table}, func(k, _ []byte) (bool, error) {
 			gone = append(gone, append([]byte(nil), k...))
 			return true, nil
 		})

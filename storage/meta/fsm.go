@@ -2,11 +2,11 @@ package meta
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,8 +67,9 @@ type FSM struct {
 	hot   hot
 
 	// Of the applying goroutine only; published through state after each batch.
-	hashes map[byte]lanes
+	hashes tableHashes
 	counts Counts
+	kept   kept
 	halted error
 
 	state   atomic.Pointer[state]
@@ -166,16 +167,18 @@ func (f *FSM) openDB(name string) (*pebble.DB, error) {
 
 // newTx begins a batch on the state s, which is the database's.
 func (f *FSM) newTx(s *state) *tx {
+	hashes, kept := f.hashes, f.kept
+	kept.answers.inBatch, kept.idem.inBatch = 0, 0
 	return &tx{
-		b: f.db.NewIndexedBatch(), hashes: maps.Clone(f.hashes), known: map[string][]byte{}, db: f.db,
-		time: s.time, counts: f.counts, cache: &s.cached,
+		db: f.db, b: f.db.NewBatch(), hashes: &hashes, known: map[string]*row{},
+		time: s.time, counts: f.counts, kept: kept, cache: &s.cached,
 	}
 }
 
 // load reads what is kept in memory from a newly opened database. Readers that
 // take no lock see the state before it until it is complete.
 func (f *FSM) load() error {
-	f.hashes = map[byte]lanes{}
+	f.hashes, f.kept = tableHashes{}, kept{}
 	s := &state{}
 	t := f.newTx(s)
 	defer func() { _ = t.close() }() // what it read was checked
@@ -188,11 +191,13 @@ func (f *FSM) load() error {
 		s.index, s.term = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
 	}
 	t.index = s.index
-	hashes, _, err := read[map[byte]lanes](t, local(localHashes))
+	hashes, _, err := t.get(local(localHashes))
+	if err == nil {
+		err = f.hashes.parse(hashes)
+	}
 	if err != nil {
 		return err
 	}
-	maps.Copy(f.hashes, hashes)
 	if s.time, _, err = read[int64](t, single(singleTime)); err != nil {
 		return err
 	}
@@ -203,7 +208,7 @@ func (f *FSM) load() error {
 		return err
 	}
 	now := s.time
-	s.cached, s.counts, s.hash = *t.cache, f.counts, combine(f.hashes)
+	s.cached, s.counts, s.hash = *t.cache, f.counts, f.hashes.combine()
 	s.time = now
 	f.state.Store(s)
 	return nil
@@ -256,7 +261,10 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 		}
 		results = append(results, r...)
 		if l.Index%hashEvery == 0 {
-			check = Checkpoint{Index: l.Index, Hash: combine(t.hashes)}
+			if err := t.fold(); err != nil {
+				return err
+			}
+			check = Checkpoint{Index: l.Index, Hash: t.hashes.combine()}
 			if err := t.b.Set(key(tableLocal).str(localHistory).u64(l.Index), check.Hash[:], nil); err != nil {
 				return fmt.Errorf("record hash: %w", err)
 			}
@@ -284,14 +292,14 @@ func (f *FSM) applyBatch(logs []*raft.Log) error {
 
 // commit writes the batch and publishes the state after it.
 func (f *FSM) commit(t *tx, index, term uint64, check Checkpoint) error {
+	if err := errors.Join(t.err, t.fold()); err != nil {
+		return err
+	}
 	at := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term)
 	if err := t.b.Set(local(localApplied), at, nil); err != nil {
 		return fmt.Errorf("applied index: %w", err)
 	}
-	hashes, err := encMode.Marshal(t.hashes)
-	if err != nil {
-		return fmt.Errorf("hashes: %w", err)
-	}
+	hashes := t.hashes.bytes()
 	if err := t.b.Set(local(localHashes), hashes, nil); err != nil {
 		return fmt.Errorf("hashes: %w", err)
 	}
@@ -303,8 +311,8 @@ func (f *FSM) commit(t *tx, index, term uint64, check Checkpoint) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	f.hot.drop(changed)
-	f.hashes, f.counts = t.hashes, t.counts
-	s := &state{cached: *t.cache, index: index, term: term, counts: t.counts, hash: combine(t.hashes), check: check}
+	f.hashes, f.counts, f.kept = *t.hashes, t.counts, t.kept
+	s := &state{cached: *t.cache, index: index, term: term, counts: t.counts, hash: sha256.Sum256(hashes), check: check}
 	s.time = t.time
 	f.state.Store(s)
 	return nil

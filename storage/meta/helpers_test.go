@@ -215,7 +215,7 @@ func (w *world) content() map[string]string {
 	err := w.f.view("test", func(r pebble.Reader) error {
 		return scanRange(r, nil, nil, func(k, v []byte) (bool, error) {
 			switch {
-			case k[0] == tableRequests, k[0] == tableRequestsAge, k[0] == tableIdem, k[0] == tableIdemAge, k[0] == tableLocal:
+			case k[0] == tableRequests, k[0] == tableAnswers, k[0] == tableIdem, k[0] == tableIdemAge, k[0] == tableLocal:
 			case string(k) == string(single(singleTime)):
 			default:
 				m[string(k)] = string(v)

@@ -22,7 +22,7 @@ func replaceKey(id storage.NodeID) []byte { return key(tableReplacing).str(strin
 
 // reloadLeaving reads again who leaves and who is replaced.
 func (t *tx) reloadLeaving(c *cached) error {
-	err := scan(t.b, []byte{tableDraining}, func(k, v []byte) (bool, error) {
+	err := scan(t.rows(), []byte{tableDraining}, func(k, v []byte) (bool, error) {
 		var d Drain
 		if err := decMode.Unmarshal(v, &d); err != nil {
 			return false, fmt.Errorf("%w: key %x: %w", errCorruptState, k, err)
@@ -33,7 +33,7 @@ func (t *tx) reloadLeaving(c *cached) error {
 	if err != nil {
 		return err
 	}
-	return scan(t.b, []byte{tableReplacing}, func(k, v []byte) (bool, error) {
+	return scan(t.rows(), []byte{tableReplacing}, func(k, v []byte) (bool, error) {
 		c.replaced[storage.NodeID(k[1:len(k)-1])] = storage.NodeID(v)
 		return true, nil
 	})

@@ -56,9 +56,12 @@ func (t *tx) post(a *Account, e Entry) error {
 	if e.AmountCents <= 0 || a.BalanceCents < 0 || a.BalanceCents > balanceMax {
 		return fmt.Errorf("entry %s of %d cents leaves %d", e.ID, e.AmountCents, a.BalanceCents) // I6
 	}
-	natural := naturalKey(e.Kind, e.Reference)
 	id := key(tableEntries).str(e.ID)
-	for _, k := range [][]byte{natural, id} {
+	unique := [][]byte{id}
+	if e.natural() {
+		unique = append(unique, naturalKey(e.Kind, e.Reference))
+	}
+	for _, k := range unique {
 		if _, used, err := t.get(k); err != nil || used {
 			return orRefuse(err, refuse("post", storage.KindConflict, "id_taken", nil))
 		}
@@ -69,11 +72,13 @@ func (t *tx) post(a *Account, e Entry) error {
 	if err := write(t, id, e); err != nil {
 		return err
 	}
-	if err := t.set(natural, []byte(e.ID)); err != nil {
-		return err
+	for _, k := range unique[1:] {
+		if err := t.set(k, []byte(e.ID)); err != nil {
+			return err
+		}
 	}
 	t.ordinal++
-	return t.set(key(tableEntriesOf).str(a.ID).u64(t.index).u64(uint64(t.ordinal)), []byte(e.ID))
+	return t.add(key(tableEntriesOf).str(a.ID).u64(t.index).u64(uint64(t.ordinal)), []byte(e.ID))
 }
 
 func orFatal(err error, what string) error {
@@ -82,6 +87,10 @@ func orFatal(err error, what string) error {
 	}
 	return fmt.Errorf("%w: %s", errCorruptState, what)
 }
+
+// natural reports whether an entry's reference is another one than its id,
+// which is no other entry's as it is.
+func (e Entry) natural() bool { return e.Kind == kindDeposit }
 
 func naturalKey(kind, reference string) []byte { return key(tableNatural).str(kind).str(reference) }
 

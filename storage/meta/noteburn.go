@@ -32,7 +32,7 @@ type ResealNote struct {
 // has won: nobody can open the content after it, on no node. What is not to be burned,
 // or not any more, is no refusal: the reader learns from the state how it is.
 func (t *tx) burnNote(h Header, c BurnNote) (Burn, error) {
-	n, ok, err := noteAt(t.b, c.Hash)
+	n, ok, err := noteAt(t.rows(), c.Hash)
 	if err != nil || !ok || n.Forgotten(t.time, t.cache.settings.PasteWizard.ExpiredKeepDays) {
 		return Burn{}, orRefuse(err, refuseMissing("BurnNote"))
 	}

@@ -2,7 +2,6 @@ package meta
 
 import (
 	"errors"
-	"fmt"
 
 	"ringbin/storage"
 )
@@ -29,11 +28,7 @@ func (c *check) content(n Note) error {
 	if !n.HasContent() {
 		return nil
 	}
-	ref, err := encMode.Marshal(n.record())
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	return c.must(n.ref().key(), ref, "the reference of note %s", n.Hash)
+	return c.mustRef(n.ref(), new(n.record()), "the reference of note %s", n.Hash)
 }
 
 // ended checks what is left of a note against how it ended.

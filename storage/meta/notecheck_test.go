@@ -38,7 +38,7 @@ func TestCheckFindsMissingNoteRows(t *testing.T) {
 	for table, want := range map[byte]string{
 		tableNotes: "has a reference, and not its content", tableNoteCodes: "the code of note", tableTokens: "the number of token",
 		tableAccountNumbers: "the number of account", tableSessions: "is the end of nothing", tableSessionsOf: "a session of key token1 among those of it",
-		tableDue: "the end of note old", tableRefs: "the reference of note",
+		tableDue: "the end of note old", tableBlobs: "the reference of note",
 	} {
 		all := ""
 		for k := range good.content() {
@@ -86,11 +86,11 @@ func TestCheckFindsWrongNotes(t *testing.T) {
 		"another end":           {alter("old", func(n *Note) { n.Ends++ }), "the end of note old is missing"},
 		"a reference of nobody": {func(x *tx) error {
 			n := Note{Hash: "nobody", CID: sized(1000, 1), Account: "ann"}
-			return x.putRef(n.ref(), n.record(), nil)
+			return plantRef(x, n.ref(), n.record())
 		}, "note nobody has a reference, and not its content"},
 		"a second reference": {func(x *tx) error {
 			n := Note{Hash: "open", CID: sized(1000, 2), Account: "ann"}
-			return x.putRef(n.ref(), n.record(), nil)
+			return plantRef(x, n.ref(), n.record())
 		}, "note open has a reference, and not its content"},
 		"a code of nothing": {func(x *tx) error { return x.set(noteCodeKey("x"), []byte("open")) }, "the index of notes by code has 5 rows, want 4"},
 		"an end of nothing": {func(x *tx) error { return x.setEnd(1, endOfNote, []byte("open")) }, "is the end of nothing"},

@@ -211,7 +211,7 @@ func (t *tx) holdNote(a Account, n Note, was *Note, b blobRecord, known bool) er
 // noteOf returns a note for a change by its owner, or an admin. To all others
 // what is private is not there.
 func (t *tx) noteOf(op, hash, account string, admin bool) (Note, error) {
-	n, ok, err := noteAt(t.b, hash)
+	n, ok, err := noteAt(t.rows(), hash)
 	own := admin || n.Account == account
 	switch {
 	case err != nil:

@@ -227,12 +227,8 @@ func owned(r pebble.Reader, prefix []byte, each func(id string) error) error {
 // pastes checks each paste against its reference and its rows elsewhere.
 func (c *check) pastes() error {
 	err := each(c, tablePastes, func(_ []byte, p Paste) error {
-		ref, err := encMode.Marshal(p.record())
-		if err != nil {
-			return fmt.Errorf("encode: %w", err)
-		}
 		return errors.Join(
-			c.must(p.ref().key(), ref, "the reference of paste %s", p.ID),
+			c.mustRef(p.ref(), new(p.record()), "the reference of paste %s", p.ID),
 			c.must(p.ownedKey(), nil, "paste %s among those of account %q", p.ID, p.Account),
 			c.must(key(tableIssued).str(p.ID), nil, "the id of paste %s among those issued", p.ID),
 			c.owner(p.Account, "paste "+p.ID),

@@ -193,16 +193,16 @@ func (f *FSM) Blob(cid storage.CID, now int64) (b Blob, found bool, err error) {
 		}
 		b = Blob{CID: cid, ContentType: rec.ContentType, Blocked: rec.Blocked, Condemned: rec.Condemned}
 		found = true
-		if b.Expires, b.Shown, err = latestExpiry(r, cid, refUpload); err != nil {
+		if b.Expires, b.Shown, err = rec.latestExpiry(reading(r), cid, refUpload); err != nil {
 			return err
 		}
 		if b.Shown = b.Shown && b.Expires > now; !b.Shown {
 			b.Expires = 0
-			b.Alive, err = aliveAt(r, cid, now)
+			b.Alive, err = rec.aliveAt(r, cid, now)
 			return err
 		}
 		b.Alive = true
-		first, err := earliestUpload(r, cid, now)
+		first, err := rec.earliestUpload(r, cid, now)
 		if err == nil {
 			b.Uploaded = first.Uploaded
 			f.hot.shown.put(cid, shown{Blob: b, from: now, until: first.Expires}, drops)
@@ -213,9 +213,9 @@ func (f *FSM) Blob(cid storage.CID, now int64) (b Blob, found bool, err error) {
 }
 
 // aliveAt reports whether any reference of a CID is live at a time.
-func aliveAt(r pebble.Reader, cid storage.CID, now int64) (bool, error) {
+func (b blobRecord) aliveAt(r pebble.Reader, cid storage.CID, now int64) (bool, error) {
 	for _, kind := range refKinds {
-		expires, ok, err := latestExpiry(r, cid, kind)
+		expires, ok, err := b.latestExpiry(reading(r), cid, kind)
 		if err != nil || ok && expires > now {
 			return true, err
 		}
@@ -223,10 +223,15 @@ func aliveAt(r pebble.Reader, cid storage.CID, now int64) (bool, error) {
 	return false, nil
 }
 
+func reading(r pebble.Reader) func() pebble.Reader { return func() pebble.Reader { return r } }
+
 // latestExpiry returns when the reference that lasts longest expires.
-func latestExpiry(r pebble.Reader, cid storage.CID, kind byte) (int64, bool, error) {
+func (b blobRecord) latestExpiry(rows func() pebble.Reader, cid storage.CID, kind byte) (int64, bool, error) {
+	if b.Only.Kind != 0 || b.References == 0 {
+		return b.Only.Ref.Expires, b.Only.Kind == kind, nil
+	}
 	prefix := key(tableRefsExpiring).cid(cid).byte(kind)
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: past(prefix)})
+	it, err := rows().NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: past(prefix)})
 	if err != nil {
 		return 0, false, fmt.Errorf("%w: %w", errCorruptState, err)
 	}
@@ -242,7 +247,10 @@ func latestExpiry(r pebble.Reader, cid storage.CID, kind byte) (int64, bool, err
 }
 
 // earliestUpload returns the oldest upload that is live.
-func earliestUpload(r pebble.Reader, cid storage.CID, now int64) (first refRecord, err error) {
+func (b blobRecord) earliestUpload(r pebble.Reader, cid storage.CID, now int64) (first refRecord, err error) {
+	if b.Only.Kind == refUpload && b.Only.Ref.Expires > now {
+		return b.Only.Ref, nil
+	}
 	prefix := key(tableRefsUploaded).cid(cid).byte(refUpload)
 	err = scan(r, prefix, func(k, _ []byte) (bool, error) {
 		account := string(k[len(prefix)+8 : len(k)-1])
@@ -269,12 +277,12 @@ func (f *FSM) Reference(account string, cid storage.CID, now int64) (ref Referen
 }
 
 func referenceAt(r pebble.Reader, account string, cid storage.CID, now int64) (Reference, bool, error) {
-	rec, ok, err := lookUp[refRecord](r, uploadRef(cid, account).key())
-	if err != nil || !ok || rec.Expires <= now {
-		return Reference{}, false, err
-	}
 	b, ok, err := lookUp[blobRecord](r, key(tableBlobs).cid(cid))
 	if err != nil || !ok || b.Blocked {
+		return Reference{}, false, err
+	}
+	rec, ok, err := b.reference(uploadRef(cid, account), func(k []byte) (refRecord, bool, error) { return lookUp[refRecord](r, k) })
+	if err != nil || !ok || rec.Expires <= now {
 		return Reference{}, false, err
 	}
 	return Reference{CID: cid, Account: account, ContentType: b.ContentType, Uploaded: rec.Uploaded, Expires: rec.Expires}, true, nil
@@ -370,7 +378,7 @@ func (f *FSM) Blobs(after *storage.CID, limit int, now int64) (blobs []Blob, err
 			if cid.Inline() || rec.References == 0 {
 				return true, nil
 			}
-			alive, err := aliveAt(r, cid, now)
+			alive, err := rec.aliveAt(r, cid, now)
 			if err != nil {
 				return false, err
 			}
@@ -403,7 +411,7 @@ func (f *FSM) IdempotentResult(scope string, k [32]byte) (fingerprint [32]byte, 
 // remembered returns the answer under a request id.
 func (f *FSM) remembered(id RequestID) (res Result, found bool) {
 	err := f.view("remembered", func(r pebble.Reader) error {
-		s, ok, err := lookUp[storedResult](r, requestKey(id))
+		s, ok, err := answeredAt(r, id)
 		if err != nil || !ok {
 			return err
 		}

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -55,16 +56,21 @@ func uploadRef(cid storage.CID, account string) refID {
 
 func (id refID) key() []byte { return key(tableRefs).cid(id.cid).byte(id.kind).str(id.holder) }
 
-// indexes are the rows that stand for a reference elsewhere.
+// indexes are the rows that stand for a reference elsewhere, wherever it lies.
 func (id refID) indexes(r refRecord) [][]byte {
-	all := [][]byte{
-		key(tableRefsExpiring).cid(id.cid).byte(id.kind).time(r.Expires).str(id.holder),
-		key(tableExpiry).time(r.Expires).cid(id.cid).byte(id.kind).str(id.holder),
-	}
+	all := [][]byte{key(tableExpiry).time(r.Expires).cid(id.cid).byte(id.kind).str(id.holder)}
 	if id.kind == refUpload {
-		all = append(all,
-			key(tableRefsOf).str(id.holder).byte(id.kind).timeDesc(r.Uploaded).cid(id.cid),
-			key(tableRefsUploaded).cid(id.cid).byte(id.kind).time(r.Uploaded).str(id.holder))
+		all = append(all, key(tableRefsOf).str(id.holder).byte(id.kind).timeDesc(r.Uploaded).cid(id.cid))
+	}
+	return all
+}
+
+// contentIndexes are the rows that stand for a reference in tableRefs among
+// those of its content.
+func (id refID) contentIndexes(r refRecord) [][]byte {
+	all := [][]byte{key(tableRefsExpiring).cid(id.cid).byte(id.kind).time(r.Expires).str(id.holder)}
+	if id.kind == refUpload {
+		all = append(all, key(tableRefsUploaded).cid(id.cid).byte(id.kind).time(r.Uploaded).str(id.holder))
 	}
 	return all
 }
@@ -92,7 +98,13 @@ func splitRefID(b []byte) (refID, error) {
 	return refID{cid: cid, kind: b[n], holder: string(b[n+1 : len(b)-1])}, nil
 }
 
-func (t *tx) reference(id refID) (refRecord, bool, error) { return read[refRecord](t, id.key()) }
+func (t *tx) reference(id refID) (refRecord, bool, error) {
+	b, _, err := t.blob(id.cid)
+	if err != nil {
+		return refRecord{}, false, err
+	}
+	return b.reference(id, func(k []byte) (refRecord, bool, error) { return read[refRecord](t, k) })
+}
 
 func (t *tx) blob(cid storage.CID) (blobRecord, bool, error) {
 	return read[blobRecord](t, key(tableBlobs).cid(cid))
@@ -101,7 +113,11 @@ func (t *tx) blob(cid storage.CID) (blobRecord, bool, error) {
 // shown reports whether a CID has a live upload now: what only pastes know is
 // not told of by its CID.
 func (t *tx) shown(cid storage.CID) (bool, error) {
-	expires, ok, err := latestExpiry(t.b, cid, refUpload)
+	b, _, err := t.blob(cid)
+	if err != nil {
+		return false, err
+	}
+	expires, ok, err := b.latestExpiry(t.rows, cid, refUpload)
 	return ok && expires > t.time, err
 }
 
@@ -199,9 +215,11 @@ func (t *tx) addReference(a *Account, id refID, b blobRecord, known bool, old *r
 	if !known {
 		t.counts.Blobs++
 	}
+	if err := t.putRef(&b, id, next, old); err != nil {
+		return err
+	}
 	if old == nil {
 		t.counts.References++
-		b.References++
 		if !id.cid.Inline() {
 			a.UsedBytes += id.cid.Size()
 		}
@@ -212,33 +230,38 @@ func (t *tx) addReference(a *Account, id refID, b blobRecord, known bool, old *r
 	if err := t.putHolder(*a); err != nil {
 		return err
 	}
-	if err := t.putBlob(id.cid, b); err != nil {
-		return err
-	}
-	return t.putRef(id, next, old)
+	return t.putBlob(id.cid, b)
 }
 
-// putRef writes a reference with its indexes; old is what it replaces, or nil.
-func (t *tx) putRef(id refID, r refRecord, old *refRecord) error {
-	if old != nil {
-		if err := t.dropRefIndexes(id, *old); err != nil {
-			return err
-		}
-	}
-	if err := write(t, id.key(), r); err != nil {
+// putRef writes a reference with its indexes, which are there when it is and no
+// longer than it is; old is what it replaces, or nil. The caller writes the blob's record.
+func (t *tx) putRef(b *blobRecord, id refID, r refRecord, old *refRecord) error {
+	if err := t.placeRef(b, id, r, old); err != nil {
 		return err
 	}
-	for _, k := range id.indexes(r) {
-		if err := t.set(k, nil); err != nil {
+	if old != nil {
+		if err := t.dropAll(id.indexes(*old)); err != nil {
+			return err
+		}
+	} else {
+		b.References++
+	}
+	return t.addAll(id.indexes(r))
+}
+
+// addAll and dropAll write and remove index rows, which have no value.
+func (t *tx) addAll(keys [][]byte) error {
+	for _, k := range keys {
+		if err := t.add(k, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *tx) dropRefIndexes(id refID, r refRecord) error {
-	for _, k := range id.indexes(r) {
-		if err := t.del(k); err != nil {
+func (t *tx) dropAll(keys [][]byte) error {
+	for _, k := range keys {
+		if err := t.drop(k, nil); err != nil {
 			return err
 		}
 	}
@@ -248,20 +271,22 @@ func (t *tx) dropRefIndexes(id refID, r refRecord) error {
 // dropRef removes a reference, and a paste's record with it, gives its bytes
 // back to the quota that they are counted for, and notes when the blob lost its last one.
 func (t *tx) dropRef(id refID, r refRecord) error {
-	if err := t.del(id.key()); err != nil {
+	b, ok, err := t.blob(id.cid)
+	if err != nil || !ok {
+		return orFatal(err, "reference without its blob")
+	}
+	if b.Only.is(id) {
+		b.Only = onlyRef{}
+	} else if err := errors.Join(t.del(id.key()), t.dropAll(id.contentIndexes(r))); err != nil {
 		return err
 	}
-	if err := t.dropRefIndexes(id, r); err != nil {
+	if err := t.dropAll(id.indexes(r)); err != nil {
 		return err
 	}
 	t.counts.References--
 	t.countsOld = true
 	if err := t.uncount(id, r); err != nil {
 		return err
-	}
-	b, ok, err := t.blob(id.cid)
-	if err != nil || !ok {
-		return orFatal(err, "reference without its blob")
 	}
 	if b.References--; b.References == 0 && b.DeadSince == 0 { // else it is dead since it was taken down
 		b.DeadSince = t.time

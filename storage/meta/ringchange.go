@@ -182,7 +182,7 @@ func (t *tx) partitionsSynced(_ Header, c PartitionsSynced) (Handover, error) {
 			return Handover{}, err
 		}
 	}
-	said, err := partitionsSaid(t.b, next.Version)
+	said, err := partitionsSaid(t.rows(), next.Version)
 	if err != nil {
 		return Handover{}, err
 	}
@@ -310,7 +310,7 @@ func (t *tx) finishRing(next *storage.Ring) error {
 // dropNext removes the next ring and all that was said of it.
 func (t *tx) dropNext() error {
 	var said [][]byte
-	err := scan(t.b, []byte{tableSynced}, func(k, _ []byte) (bool, error) {
+	err := scan(t.rows(), []byte{tableSynced}, func(k, _ []byte) (bool, error) {
 		said = append(said, append([]byte(nil), k...))
 		return true, nil
 	})

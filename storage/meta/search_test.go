@@ -149,14 +149,14 @@ func (s *search) apply(st *searchState, name string, later int64, run func(*tx) 
 		return next
 	}
 	b := s.db.NewIndexedBatch()
-	known := map[string][]byte{}
+	known := map[string]*row{}
 	for k, v := range st.kv {
-		known[k] = []byte(v)
-		if err := b.Set([]byte(k), known[k], nil); err != nil {
+		known[k] = &row{key: k, was: []byte(v), now: []byte(v), looked: true, encoded: true}
+		if err := b.Set([]byte(k), []byte(v), nil); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	x := &tx{b: b, db: s.db, hashes: map[byte]lanes{}, known: known, index: st.index + 1, time: (st.time + later) * 1000, cache: st.cache}
+	x := &tx{b: b, db: s.db, hashes: &tableHashes{}, known: known, index: st.index + 1, time: (st.time + later) * 1000, cache: st.cache}
 	defer func() { _ = x.close() }()
 	if st.next == nil {
 		st.next = map[string]*searchState{}
@@ -181,7 +181,7 @@ func (s *search) apply(st *searchState, name string, later int64, run func(*tx) 
 // intern returns the one state that has this content.
 func (s *search) intern(x *tx) *searchState {
 	st := &searchState{index: x.index, time: x.time / 1000, kv: map[string]string{}, cache: x.cache}
-	err := scanRange(x.b, nil, nil, func(k, v []byte) (bool, error) {
+	err := scanRange(x.rows(), nil, nil, func(k, v []byte) (bool, error) {
 		if s.bug.noFloor && string(k) == string(single(singleFloor)) {
 			return true, nil
 		}

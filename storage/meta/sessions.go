@@ -58,7 +58,7 @@ func (t *tx) openSession(_ Header, c OpenSession) (Session, error) {
 	if _, taken, err := t.get(sessionKey(c.Hash[:])); err != nil || taken {
 		return Session{}, orRefuse(err, refuse(op, storage.KindConflict, "id_taken", nil))
 	}
-	open, err := keysIn(t.b, sessionsOf(k.ID), past(sessionsOf(k.ID)), sessionsMax)
+	open, err := keysIn(t.rows(), sessionsOf(k.ID), past(sessionsOf(k.ID)), sessionsMax)
 	if err != nil || len(open) == sessionsMax {
 		return Session{}, orRefuse(err, refuse(op, storage.KindRateLimited, "session_limit", map[string]any{"limit": int64(sessionsMax)}))
 	}
@@ -95,7 +95,7 @@ func (t *tx) endSession(hash []byte) error {
 // endSessions removes those of a key that does not count any more.
 func (t *tx) endSessions(keyID string) error {
 	prefix := sessionsOf(keyID)
-	rows, err := keysIn(t.b, prefix, past(prefix), sessionsMax)
+	rows, err := keysIn(t.rows(), prefix, past(prefix), sessionsMax)
 	if err != nil {
 		return err
 	}

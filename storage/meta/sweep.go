@@ -73,12 +73,12 @@ func (t *tx) sweep(_ Header, c Sweep) (SweepResult, error) {
 	if err != nil {
 		return SweepResult{}, err
 	}
-	more, err := overdue(t.b, t.time)
+	more, err := overdue(t.rows(), t.time)
 	return SweepResult{Removed: removed + others, More: more}, err
 }
 
 func (t *tx) sweepReferences(limit int) (int, error) {
-	due, err := keysIn(t.b, []byte{tableExpiry}, key(tableExpiry).time(t.time+1), limit)
+	due, err := keysIn(t.rows(), []byte{tableExpiry}, key(tableExpiry).time(t.time+1), limit)
 	if err != nil {
 		return 0, err
 	}
@@ -105,7 +105,7 @@ func (t *tx) sweepReferences(limit int) (int, error) {
 
 // sweepOthers returns how many records it removed.
 func (t *tx) sweepOthers(limit int) (removed int, err error) {
-	due, err := keysIn(t.b, []byte{tableDue}, key(tableDue).time(t.time+1), limit)
+	due, err := keysIn(t.rows(), []byte{tableDue}, key(tableDue).time(t.time+1), limit)
 	if err != nil {
 		return 0, err
 	}
@@ -154,7 +154,7 @@ func (t *tx) end(row []byte, limit int) (int, error) {
 func (t *tx) endRows(row []byte, limit int, prefixes ...[]byte) (int, error) {
 	n := 0
 	for _, p := range prefixes {
-		keys, err := keysIn(t.b, p, past(p), limit-n)
+		keys, err := keysIn(t.rows(), p, past(p), limit-n)
 		if err != nil {
 			return 0, err
 		}

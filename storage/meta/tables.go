@@ -15,17 +15,17 @@ const (
 	tableKeys         byte = 0x03 // id -> Key
 	tableKeyHashes    byte = 0x04 // SHA-256 of the secret -> key id
 	tableKeysOf       byte = 0x05 // account, api, key id
-	tableRefs         byte = 0x06 // cid, kind, holder -> refRecord
+	tableRefs         byte = 0x06 // cid, kind, holder -> refRecord; of content that has several references
 	tableRefsOf       byte = 0x07 // account, kind, newest upload first, cid; uploads only
-	tableRefsUploaded byte = 0x08 // cid, kind, uploaded, account; uploads only
-	tableRefsExpiring byte = 0x09 // cid, kind, expires, holder
+	tableRefsUploaded byte = 0x08 // cid, kind, uploaded, account; uploads in tableRefs only
+	tableRefsExpiring byte = 0x09 // cid, kind, expires, holder; of those in tableRefs
 	tableExpiry       byte = 0x0a // expires, cid, kind, holder
-	tableBlobs        byte = 0x0b // cid -> blobRecord
+	tableBlobs        byte = 0x0b // cid -> blobRecord, with its only reference
 	tableEntries      byte = 0x0c // entry id -> Entry
 	tableEntriesOf    byte = 0x0d // account, index, ordinal -> entry id
-	tableNatural      byte = 0x0e // natural id -> entry id
-	tableRequests     byte = 0x0f // request id -> storedResult
-	tableRequestsAge  byte = 0x10 // forget time, request id
+	tableNatural      byte = 0x0e // natural id that is not the entry's own -> entry id
+	tableRequests     byte = 0x0f // request id -> place of its answer
+	tableAnswers      byte = 0x10 // index -> forget time, the entry's request ids and their answers
 	tableIdem         byte = 0x11 // scope, key -> storedResult
 	tableIdemAge      byte = 0x12 // forget time, scope, key
 	tableNodes        byte = 0x13 // node id -> Node
@@ -88,7 +88,7 @@ const (
 	singleTokenNumber   = "token-number"   // the same
 
 	localApplied = "applied" // index, term
-	localHashes  = "hashes"  // table -> lanes
+	localHashes  = "hashes"  // tableHashes
 	localHistory = "history" // + index -> state hash
 )
 
@@ -147,6 +147,8 @@ type blobRecord struct {
 	// Buried is when the content was condemned, while nothing but that is known
 	// of it: some time later the record is dropped. 0 for all other content.
 	Buried int64 `cbor:"6,keyasint,omitempty"`
+	// Only is the reference of content that never had two at once since it had none.
+	Only onlyRef `cbor:"7,keyasint,omitzero"`
 }
 
 // takedown is the audit record of a BlockContent.

@@ -102,7 +102,7 @@ func (t *tx) createToken(_ Header, c CreateToken) (Key, error) {
 
 func (t *tx) updateToken(_ Header, c UpdateToken) (Key, error) {
 	const op = "UpdateToken"
-	k, ok, err := tokenAt(t.b, c.Number)
+	k, ok, err := tokenAt(t.rows(), c.Number)
 	if err != nil || !ok || k.Revoked != 0 {
 		return Key{}, orRefuse(err, refuseMissing(op))
 	}
@@ -116,7 +116,7 @@ func (t *tx) updateToken(_ Header, c UpdateToken) (Key, error) {
 }
 
 func (t *tx) revokeToken(_ Header, c RevokeToken) (Key, error) {
-	k, ok, err := tokenAt(t.b, c.Number)
+	k, ok, err := tokenAt(t.rows(), c.Number)
 	if err != nil || !ok || c.Account != "" && k.Account != c.Account {
 		return Key{}, orRefuse(err, refuseMissing("RevokeToken"))
 	}

@@ -1,64 +1,40 @@
 package meta
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"ringbin/storage"
 )
 
-// lanes are the order-free hash of a table: the sum, lane by lane, of the
-// SHA-256 of its pairs. Adding what is written and subtracting what is replaced
-// keeps it current at the cost of two hashes a write.
-type lanes [4]uint64
-
-func pairLanes(key, value []byte) lanes {
-	h := sha256.New()
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(key)))
-	h.Write(n[:])
-	h.Write(key)
-	h.Write(value)
-	var sum [sha256.Size]byte
-	h.Sum(sum[:0])
-	var l lanes
-	for i := range l {
-		l[i] = binary.BigEndian.Uint64(sum[8*i:])
-	}
-	return l
-}
-
-func (l *lanes) add(o lanes) {
-	for i := range l {
-		l[i] += o[i]
-	}
-}
-
-func (l *lanes) sub(o lanes) {
-	for i := range l {
-		l[i] -= o[i]
-	}
-}
-
 // tx is the state while a batch of entries is applied: reads see what the
-// batch has written so far.
+// batch has written so far. What is written waits in memory, so that a row is
+// encoded, hashed and put into the database once, however many commands change
+// it, and rows go there in the order of their keys, which is the cheapest.
 type tx struct {
-	b      *pebble.Batch // indexed
-	hashes map[byte]lanes
-	// known is what keys that were read or written hold now, nil for nothing:
-	// each write asks for the old value, which its command has just read.
-	known map[string][]byte
-	db    *pebble.DB
-	was   *pebble.Iterator // over the state before the batch; nil until it is asked for
+	db     *pebble.DB
+	b      *pebble.Batch    // what was folded; not indexed until rows are asked for
+	was    *pebble.Iterator // over the state before the batch; nil until it is asked for
+	hashes *tableHashes     // of what was folded
+
+	known map[string]*row
+	dirty []*row // written since the last fold
+	slab  []row
+	pair  []byte // room for a key and a pair that is hashed
+	err   error  // of a fold for rows: nothing may be committed
 
 	index   uint64 // of the entry that is being applied
 	ordinal uint32 // of the ledger entry within it
 	time    int64  // FSM time
 	counts  Counts
+
+	answers []reply // of the entry that is being applied
+	kept    kept
 
 	cache     *cached // settings, ring and nodes as of now; replaced, never changed
 	cacheOld  bool    // something in it was written
@@ -68,37 +44,112 @@ type tx struct {
 	condemned []storage.CID // stored content that was condemned
 }
 
+// row is what is known of a key. Nil bytes stand for no row, empty ones for an empty value.
+type row struct {
+	key     string
+	was     []byte // as it was folded last, or before the batch
+	now     []byte
+	record  any  // what now decodes to, of a plain record
+	looked  bool // was is known
+	written bool // since the last fold
+	encoded bool // now says what record does
+}
+
+// plain are records without slices, maps and pointers: they are kept decoded,
+// since nobody can change what they share.
+type plain interface{ plain() }
+
+func (Account) plain()    {}
+func (blobRecord) plain() {}
+func (refRecord) plain()  {}
+func (Counts) plain()     {}
+
 // errCorruptState is a state that Apply can't read: the node halts.
 var errCorruptState = errors.New("state can't be read")
 
+// slabRows is how many rows are allocated at once.
+const slabRows = 64
+
+// row returns what is known of a key, perhaps nothing yet.
+func (t *tx) row(key []byte) *row {
+	if r := t.known[string(key)]; r != nil {
+		return r
+	}
+	if len(t.slab) == 0 {
+		t.slab = make([]row, slabRows)
+	}
+	r := &t.slab[0]
+	t.slab = t.slab[1:]
+	r.key, r.encoded = string(key), true
+	t.known[r.key] = r
+	return r
+}
+
+// look makes sure that a row's value is known.
+func (t *tx) look(r *row) error {
+	if !r.looked {
+		t.pair = append(t.pair[:0], r.key...)
+		v, err := t.before(t.pair)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errCorruptState, err)
+		}
+		r.was, r.looked = v, true
+		if !r.written {
+			r.now = v
+		}
+	}
+	return nil
+}
+
+// encode makes sure that a row's bytes say what its record does.
+func (r *row) encode() error {
+	if r.encoded {
+		return nil
+	}
+	b, err := encMode.Marshal(r.record)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	r.now, r.encoded = b, true
+	return nil
+}
+
 // get returns what a key holds now. The value must not be changed.
 func (t *tx) get(key []byte) ([]byte, bool, error) {
-	if v, known := t.known[string(key)]; known {
-		return v, v != nil, nil
+	r := t.row(key)
+	if !r.written {
+		if err := t.look(r); err != nil {
+			return nil, false, err
+		}
 	}
-	v, err := t.before(key)
-	if err != nil {
-		return nil, false, fmt.Errorf("%w: %w", errCorruptState, err)
-	}
-	t.known[string(key)] = v
-	return v, v != nil, nil
+	err := errors.Join(t.err, r.encode())
+	return r.now, r.now != nil, err
 }
 
 // before returns what a key held before the batch, nil for nothing. Most keys
 // that are asked for are new ones. That they are not there is told by the
 // filters of all levels, the last one's included, which Get does not ask.
 func (t *tx) before(key []byte) ([]byte, error) {
+	it, err := t.iter()
+	if err != nil {
+		return nil, err
+	}
+	if !it.SeekPrefixGE(key) {
+		return nil, it.Error() //nolint:wrapcheck // wrapped by look
+	}
+	v, err := it.ValueAndErr()
+	return append([]byte{}, v...), err //nolint:wrapcheck // wrapped by look
+}
+
+// iter goes over the state before the batch.
+func (t *tx) iter() (*pebble.Iterator, error) {
 	if t.was == nil {
 		var err error
 		if t.was, err = t.db.NewIter(&pebble.IterOptions{UseL6Filters: true}); err != nil {
-			return nil, err //nolint:wrapcheck // wrapped by get
+			return nil, err //nolint:wrapcheck // wrapped by its callers
 		}
 	}
-	if !t.was.SeekPrefixGE(key) {
-		return nil, t.was.Error() //nolint:wrapcheck // wrapped by get
-	}
-	v, err := t.was.ValueAndErr()
-	return append([]byte{}, v...), err
+	return t.was, nil
 }
 
 // close lets the batch go.
@@ -110,47 +161,100 @@ func (t *tx) close() error {
 	return errors.Join(err, t.b.Close())
 }
 
-func (t *tx) set(key, value []byte) error {
-	if err := t.unhash(key); err != nil {
-		return err
+// mark notes that a row is written.
+func (t *tx) mark(r *row) {
+	if !r.written {
+		r.written = true
+		t.dirty = append(t.dirty, r)
 	}
-	l := t.hashes[key[0]]
-	l.add(pairLanes(key, value))
-	t.hashes[key[0]] = l
-	t.known[string(key)] = append([]byte{}, value...)
-	return batchError(t.b.Set(key, value, nil))
+	r.record, r.encoded = nil, true
+}
+
+// set writes a value, which must not be changed any more.
+func (t *tx) set(key, value []byte) error {
+	r := t.row(key)
+	t.mark(r)
+	if r.now = value; value == nil {
+		r.now = []byte{}
+	}
+	return t.err
+}
+
+// add is set for a row that can't be there yet: what stood before it is not asked for.
+func (t *tx) add(key, value []byte) error {
+	t.row(key).looked = true
+	return t.set(key, value)
 }
 
 func (t *tx) del(key []byte) error {
-	if err := t.unhash(key); err != nil {
-		return err
-	}
-	t.known[string(key)] = nil
-	return batchError(t.b.Delete(key, nil))
+	r := t.row(key)
+	t.mark(r)
+	r.now = nil
+	return t.err
 }
 
-func batchError(err error) error {
-	if err != nil {
-		return fmt.Errorf("write state: %w", err)
+// drop is del for a row that is there, with a value that is known.
+func (t *tx) drop(key, value []byte) error {
+	if r := t.row(key); !r.looked {
+		r.was, r.looked = append([]byte{}, value...), true
 	}
+	return t.del(key)
+}
+
+// fold takes what was written into the batch and the hashes of the tables.
+func (t *tx) fold() error {
+	slices.SortFunc(t.dirty, func(a, b *row) int { return strings.Compare(a.key, b.key) })
+	for _, r := range t.dirty {
+		if err := errors.Join(t.look(r), r.encode()); err != nil {
+			return err
+		}
+		r.written = false
+		if (r.was == nil) == (r.now == nil) && bytes.Equal(r.was, r.now) {
+			continue
+		}
+		if err := t.put(r); err != nil {
+			return fmt.Errorf("write state: %w", err)
+		}
+		r.was = r.now
+	}
+	t.dirty = t.dirty[:0]
 	return nil
 }
 
-// unhash takes what a key holds now out of its table's hash.
-func (t *tx) unhash(key []byte) error {
-	old, ok, err := t.get(key)
-	if err != nil || !ok {
-		return err
+// put takes a row that is another one than before into the batch and the hash of its table.
+func (t *tx) put(r *row) error {
+	l := &t.hashes[r.key[0]]
+	var sum lanes
+	if r.was != nil {
+		t.pair, sum = appendLanes(t.pair, r.key, r.was)
+		l.sub(sum)
 	}
-	l := t.hashes[key[0]]
-	l.sub(pairLanes(key, old))
-	t.hashes[key[0]] = l
-	return nil
+	if r.now == nil {
+		return t.b.Delete(append(t.pair[:0], r.key...), nil) //nolint:wrapcheck // wrapped by fold
+	}
+	t.pair, sum = appendLanes(t.pair, r.key, r.now)
+	l.add(sum)
+	return t.b.Set(append(t.pair[:0], r.key...), r.now, nil) //nolint:wrapcheck // wrapped by fold
+}
+
+// rows is the state as it is now, to be scanned. Looking up single rows is
+// cheaper by get and read.
+func (t *tx) rows() pebble.Reader {
+	t.err = errors.Join(t.err, t.fold())
+	if !t.b.Indexed() {
+		indexed := t.db.NewIndexedBatch()
+		t.err = errors.Join(t.err, indexed.Apply(t.b, nil), t.b.Close())
+		t.b = indexed
+	}
+	return t.b
 }
 
 // read decodes the record under a key; the bool is false when there is none.
-func read[T any](t *tx, key []byte) (T, bool, error) {
-	var v T
+func read[T any](t *tx, key []byte) (v T, found bool, err error) {
+	r := t.row(key)
+	if v, ok := r.record.(T); ok {
+		return v, true, nil
+	}
 	b, ok, err := t.get(key)
 	if err != nil || !ok {
 		return v, false, err
@@ -158,11 +262,20 @@ func read[T any](t *tx, key []byte) (T, bool, error) {
 	if err := decMode.Unmarshal(b, &v); err != nil {
 		return v, false, fmt.Errorf("%w: key %x: %w", errCorruptState, key, err)
 	}
+	if _, ok := any(v).(plain); ok {
+		r.record = v
+	}
 	return v, true, nil
 }
 
 // write encodes a record under a key.
 func write[T any](t *tx, key []byte, v T) error {
+	if _, ok := any(v).(plain); ok {
+		r := t.row(key)
+		t.mark(r)
+		r.record, r.encoded = v, false
+		return t.err
+	}
 	b, err := encMode.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)

@@ -16,6 +16,7 @@ import (
 
 // Peers are the other nodes, as holders of blobs.
 type Peers interface {
+	// PutBlob sends an upload to an owner, as a sealed stream.
 	PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID, body io.Reader) (storage.Receipt, error)
 	// PutBlobs sends several small blobs in one call; the verdicts are in their order.
 	PutBlobs(ctx context.Context, to storage.NodeID, blobs []storage.Proven) ([]storage.Verdict, error)

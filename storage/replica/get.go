@@ -36,16 +36,21 @@ func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length i
 	if length == 0 {
 		return io.NopCloser(io.LimitReader(nil, 0)), nil
 	}
-	g := &get{r: r, ctx: ctx, cid: cid, offset: offset, end: offset + length, holders: r.holders(cid)}
+	g := &get{r: r, ctx: ctx, cid: cid, offset: offset, end: offset + length}
 	if err := g.next(nil); err != nil { //nolint:contextcheck // the reader keeps ctx
 		return nil, err
 	}
 	return g, nil
 }
 
-// holders are whom to ask, in order: this node, the owners that seem alive,
-// and last the others.
+// holders are whom to ask, in order: this node and the others.
 func (r *Replicator) holders(cid storage.CID) []storage.NodeID {
+	return append([]storage.NodeID{r.o.Owner.id}, r.others(cid)...)
+}
+
+// others are whom to ask after this node, in order: the owners that seem alive,
+// and last the rest.
+func (r *Replicator) others(cid storage.CID) []storage.NodeID {
 	cur, next := r.o.Placement.Rings()
 	var ids []storage.NodeID
 	seen := map[storage.NodeID]bool{r.o.Owner.id: true}
@@ -60,7 +65,7 @@ func (r *Replicator) holders(cid storage.CID) []storage.NodeID {
 			}
 		}
 	}
-	return append([]storage.NodeID{r.o.Owner.id}, r.o.Placement.Order(ids)...)
+	return r.o.Placement.Order(ids)
 }
 
 // get is one read over several holders.
@@ -70,8 +75,8 @@ type get struct {
 	cid     storage.CID
 	offset  int64 // of the next byte
 	end     int64
-	holders []storage.NodeID // not asked yet
-	from    storage.NodeID
+	holders []storage.NodeID // others that were not asked yet
+	from    storage.NodeID   // "": nobody was asked yet
 	reader  io.ReadCloser
 	errs    []error
 }
@@ -80,11 +85,10 @@ type get struct {
 func (g *get) next(why error) error {
 	const op = "replica.Open"
 	g.leave(why)
-	for len(g.holders) > 0 {
+	for g.advance() {
 		if g.ctx.Err() != nil {
 			return fmt.Errorf("replica.Open: %w", context.Cause(g.ctx))
 		}
-		g.from, g.holders = g.holders[0], g.holders[1:]
 		reader, err := g.openAt(g.from)
 		if err == nil {
 			g.reader = reader
@@ -95,29 +99,55 @@ func (g *get) next(why error) error {
 	return &storage.Error{Op: op, Kind: storage.KindUnavailable, Code: "content_unavailable", Err: errors.Join(g.errs...)}
 }
 
-func (g *get) openAt(id storage.NodeID) (io.ReadCloser, error) {
-	ctx, cancel := context.WithCancelCause(g.ctx)
-	s := &stallReader{cancel: cancel}
-	s.timer = time.AfterFunc(firstByteWithin, func() { cancel(errStalled) })
-	var err error
-	own := id == g.r.o.Owner.id
-	if own {
-		if s.r, err = g.r.o.Owner.store.Open(ctx, g.cid, g.offset, g.end-g.offset); err != nil {
-			g.r.Want(g.cid)
-		}
-	} else {
-		s.r, err = g.r.o.Peers.OpenBlob(ctx, id, g.cid, g.offset, g.end-g.offset)
+// advance moves on to whom to ask next: first this node, then the others.
+func (g *get) advance() bool {
+	switch self := g.r.o.Owner.id; g.from {
+	case "":
+		g.from = self
+		return true
+	case self:
+		g.holders = g.r.others(g.cid)
 	}
+	if len(g.holders) == 0 {
+		return false
+	}
+	g.from, g.holders = g.holders[0], g.holders[1:]
+	return true
+}
+
+func (g *get) openAt(id storage.NodeID) (io.ReadCloser, error) {
+	if id == g.r.o.Owner.id {
+		return g.openHere()
+	}
+	s, ctx := newStallReader(g.ctx)
+	s.timer = time.AfterFunc(firstByteWithin, func() { s.cancel(errStalled) })
+	var err error
+	s.r, err = g.r.o.Peers.OpenBlob(ctx, id, g.cid, g.offset, g.end-g.offset)
+	s.timer.Stop()
 	if err != nil {
-		s.timer.Stop()
-		cancel(nil)
+		s.cancel(nil)
 		return nil, err
 	}
-	s.timer.Stop()
-	if own {
-		return s, nil
-	}
 	return newPeerReader(g.cid, g.offset, g.end-g.offset, s), nil
+}
+
+// openHere opens this node's own copy. What is in memory then is not watched:
+// nothing of it can stall.
+func (g *get) openHere() (io.ReadCloser, error) {
+	r, err := g.r.o.Owner.store.Open(g.ctx, g.cid, g.offset, g.end-g.offset)
+	if err != nil {
+		g.r.Want(g.cid)
+		return nil, err
+	}
+	if r.InMemory() {
+		return r, nil
+	}
+	s, ctx := newStallReader(g.ctx)
+	s.timer = time.AfterFunc(nextByteWithin, func() { s.cancel(errStalled) })
+	s.timer.Stop()
+	r.Within(ctx)
+	s.r = r
+	return s, nil
 }
 
 // peerReader is what another node sends, checked here.
@@ -195,6 +225,11 @@ type stallReader struct {
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
 	once   sync.Once
+}
+
+func newStallReader(parent context.Context) (*stallReader, context.Context) {
+	ctx, cancel := context.WithCancelCause(parent)
+	return &stallReader{cancel: cancel}, ctx
 }
 
 // Read implements io.Reader. Only the holder's own time counts: the timer

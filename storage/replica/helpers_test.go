@@ -405,7 +405,7 @@ func (c *testCluster) PutBlob(ctx context.Context, to storage.NodeID, cid storag
 	if f.gate != nil {
 		body = &gatedBody{ctx: ctx, r: body, left: f.takes, gate: f.gate}
 	}
-	receipt, err := n.owner.Receive(ctx, cid, body)
+	receipt, err := n.owner.ReceiveSealed(ctx, cid, body)
 	if err == nil && f.answer != nil {
 		if err := waitFor(ctx, f.answer); err != nil {
 			return storage.Receipt{}, err

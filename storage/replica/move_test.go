@@ -226,7 +226,7 @@ func TestMoveIsPaced(t *testing.T) {
 		if got := c.r.Pulled(); got.Bytes != blobs*size {
 			t.Errorf("%d bytes counted of %d", got.Bytes, blobs*size)
 		}
-		took, want := time.Since(began), time.Duration(blobs*size-pieceBytes)*time.Second/perSecond
+		took, want := time.Since(began), time.Duration(blobs*size-storage.PieceBytes)*time.Second/perSecond
 		if took < want || took > want+2*time.Second {
 			t.Errorf("took %v, want about %v", took, want)
 		}

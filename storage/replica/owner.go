@@ -31,11 +31,33 @@ func NewOwner(id storage.NodeID, store *storage.Store, vouch func() Vouch) *Owne
 // ID is the node's id.
 func (o *Owner) ID() storage.NodeID { return o.id }
 
-// Receive verifies and keeps a blob. The vouch is taken before the bytes are
-// written: the generation never claims more than was applied by then.
+// Receive hashes and keeps a blob, wherever it comes from.
 func (o *Owner) Receive(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
+	return o.receive(ctx, cid, body, o.store.Put)
+}
+
+// ReceiveSealed keeps an upload that a member has hashed and sends sealed. Its
+// end is that member's word that the hash was right: without it nothing is
+// taken in. What is moved or repaired later is hashed by whoever fetches it.
+func (o *Owner) ReceiveSealed(ctx context.Context, cid storage.CID, sealed io.Reader) (storage.Receipt, error) {
+	body := storage.Unseal(cid, 0, cid.Size(), sealed)
+	defer body.Close()
+	return o.receiveProven(ctx, cid, body)
+}
+
+// receiveProven keeps a blob whose body ends only when its hash was right.
+func (o *Owner) receiveProven(ctx context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
+	return o.receive(ctx, cid, body, o.store.PutProven)
+}
+
+// receive takes the vouch before the bytes are written: the generation never
+// claims more than was applied by then.
+func (o *Owner) receive(
+	ctx context.Context, cid storage.CID, body io.Reader,
+	put func(context.Context, storage.CID, io.Reader, storage.Mark) (storage.BlobInfo, error),
+) (storage.Receipt, error) {
 	v := o.vouch()
-	info, err := o.store.Put(ctx, cid, body, storage.Mark{Generation: v.Generation, Time: v.Time})
+	info, err := put(ctx, cid, body, storage.Mark{Generation: v.Generation, Time: v.Time})
 	if err != nil {
 		return storage.Receipt{}, err
 	}

@@ -38,7 +38,7 @@ type pulls struct {
 func newPulls(bytesPerSecond int64) *pulls {
 	p := &pulls{flight: map[storage.CID]chan struct{}{}, fetches: make(chan struct{}, fetchesMax)}
 	if bytesPerSecond > 0 {
-		p.rate = rate.NewLimiter(rate.Limit(bytesPerSecond), pieceBytes)
+		p.rate = rate.NewLimiter(rate.Limit(bytesPerSecond), storage.PieceBytes)
 	}
 	return p
 }
@@ -94,7 +94,7 @@ type pacedReader struct {
 }
 
 func (r *pacedReader) Read(b []byte) (int, error) {
-	b = b[:min(len(b), pieceBytes)]
+	b = b[:min(len(b), storage.PieceBytes)]
 	n, err := r.r.Read(b)
 	r.p.bytes.Add(int64(n))
 	if r.p.rate != nil && n > 0 {

@@ -13,8 +13,7 @@ import (
 
 // Limits and times of a put.
 const (
-	pieceBytes    = 256 << 10
-	piecesQueued  = 8                // of each owner: 2 MiB that it may lag behind
+	piecesQueued  = 4                // of each owner: 1 MiB that it may lag behind
 	lagMax        = 5 * time.Second  // an owner that takes nothing for so long is dropped, while W remain
 	decideWithin  = 10 * time.Second // after the body's end: W receipts, or an error
 	lateWithin    = 30 * time.Second // after the answer: what a late copy still has to take is little
@@ -25,7 +24,8 @@ const (
 var errDropped = errors.New("given up: this owner lags behind")
 
 // Put streams a body once, to all owners of its partition in every active ring
-// at the same time, and returns the receipts as soon as W owners of each ring
+// at the same time. It is hashed here and nowhere else: owners check the CRCs of
+// what was hashed, and keep it on this node's word that the hash was right. Put returns the receipts as soon as W owners of each ring
 // have fsynced it. Copies beyond W may still be on their way: repair owns them.
 //
 // KindUnavailable (not_enough_replicas): fewer than W owners could be had.
@@ -92,9 +92,9 @@ func (r *Replicator) rings() ([]*storage.Ring, error) {
 
 func (r *Replicator) send(ctx context.Context, s *send, cid storage.CID) (storage.Receipt, error) {
 	if s.to == r.o.Owner.id {
-		return r.o.Owner.Receive(ctx, cid, s)
+		return r.o.Owner.receiveProven(ctx, cid, s.plain())
 	}
-	return r.o.Peers.PutBlob(ctx, s.to, cid, s)
+	return r.o.Peers.PutBlob(ctx, s.to, cid, s.sealed())
 }
 
 // put is one body on its way to several owners.
@@ -106,14 +106,18 @@ type put struct {
 	got    map[storage.NodeID]storage.Receipt
 	failed map[storage.NodeID]error
 	hash   *storage.Hasher
+	sealer *storage.Sealer
 }
 
 func newPut(cid storage.CID, rings []*storage.Ring) *put {
-	p := &put{cid: cid, rings: rings, got: map[storage.NodeID]storage.Receipt{}, failed: map[storage.NodeID]error{}, hash: storage.NewHasher()}
+	p := &put{
+		cid: cid, rings: rings, got: map[storage.NodeID]storage.Receipt{}, failed: map[storage.NodeID]error{},
+		hash: storage.NewHasher(), sealer: storage.NewSealer(cid, 0),
+	}
 	for _, ring := range rings {
 		for _, o := range ring.OwnersOf(cid) {
 			if !slices.ContainsFunc(p.sends, func(s *send) bool { return s.to == o.ID }) {
-				p.sends = append(p.sends, &send{to: o.ID, pieces: make(chan []byte, piecesQueued), dropped: make(chan struct{})})
+				p.sends = append(p.sends, &send{to: o.ID, pieces: make(chan *storage.Piece, piecesQueued), dropped: make(chan struct{})})
 			}
 		}
 	}
@@ -125,8 +129,7 @@ func newPut(cid storage.CID, rings []*storage.Ring) *put {
 }
 
 // feed reads the body and hands each piece to every owner that is still at it.
-// It returns nil when the body has ended as its CID says; a body of another
-// digest is noticed here as well as by each owner.
+// It returns nil when the body has ended as its CID says.
 func (p *put) feed(ctx context.Context, body io.Reader) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -135,23 +138,35 @@ func (p *put) feed(ctx context.Context, body io.Reader) error {
 		if !p.possible() {
 			return errTooFew
 		}
-		// Pieces are not reused: a lagging owner reads them at its own pace.
-		piece := make([]byte, min(pieceBytes, max(1, p.cid.Size()-p.hash.Size()+1)))
-		n, err := fill(body, piece)
-		if n > 0 {
-			_, _ = p.hash.Write(piece[:n]) // never fails
-			if p.hash.Size() > p.cid.Size() {
-				return storage.LengthMismatch(p.cid.Size(), p.hash.Size())
-			}
-			p.offer(ctx, piece[:n])
-		}
-		if errors.Is(err, io.EOF) {
-			return p.verdict()
-		}
+		last, err := p.feedPiece(ctx, body)
 		if err != nil {
 			return err
 		}
+		if last {
+			return p.verdict()
+		}
 	}
+}
+
+// feedPiece reads and hands out one piece. It is sealed before it is hashed: what
+// becomes of its bytes afterwards, wherever, its CRC tells, and before, the hash.
+func (p *put) feedPiece(ctx context.Context, body io.Reader) (last bool, err error) {
+	left := p.cid.Size() - p.hash.Size()
+	piece := storage.NewPiece(min(storage.PieceBytes, left+1)) // a byte too many is to be seen
+	defer piece.Release()
+	n, err := fill(body, piece.Room())
+	if n > 0 {
+		p.sealer.Seal(piece, n)
+		_, _ = p.hash.Write(piece.Bytes()) // never fails
+		if p.hash.Size() > p.cid.Size() {
+			return false, storage.LengthMismatch(p.cid.Size(), p.hash.Size())
+		}
+		p.offer(ctx, piece)
+	}
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return false, err
 }
 
 // fill reads until b is full. Unlike io.ReadFull it keeps a body's clean end,
@@ -179,6 +194,7 @@ func (p *put) verdict() error {
 		return storage.DigestMismatch(p.cid, got)
 	}
 	for _, s := range p.sends {
+		s.end = p.sealer.End() // this node's word
 		close(s.pieces)
 	}
 	return nil
@@ -187,13 +203,14 @@ func (p *put) verdict() error {
 // offer gives a piece to every owner. One whose queue stays full is waited for
 // up to lagMax, and then dropped while enough remain without it; after
 // decideWithin it is dropped all the same: the put can't be held up for ever.
-func (p *put) offer(ctx context.Context, piece []byte) {
+func (p *put) offer(ctx context.Context, piece *storage.Piece) {
 	var late <-chan time.Time
 	var since time.Time
 	for _, s := range p.sends {
 		if s.gone() {
 			continue
 		}
+		piece.Hold()
 		select {
 		case s.pieces <- piece:
 			continue
@@ -202,7 +219,8 @@ func (p *put) offer(ctx context.Context, piece []byte) {
 		if late == nil {
 			late, since = time.After(lagMax), time.Now()
 		}
-		for sent := false; !sent && !s.gone(); {
+		sent := false
+		for !sent && !s.gone() {
 			select {
 			case s.pieces <- piece:
 				sent = true
@@ -215,8 +233,12 @@ func (p *put) offer(ctx context.Context, piece []byte) {
 					p.failed[s.to] = errDropped
 				}
 			case <-ctx.Done():
+				piece.Release()
 				return
 			}
+		}
+		if !sent {
+			piece.Release()
 		}
 	}
 	p.collect()
@@ -360,11 +382,11 @@ func (p *put) await(ctx context.Context, places chan struct{}, stop context.Canc
 	}
 }
 
-// send is a body on its way to one owner. It is an io.Reader over the pieces.
+// send is a body on its way to one owner.
 type send struct {
 	to      storage.NodeID
-	pieces  chan []byte
-	rest    []byte
+	pieces  chan *storage.Piece
+	end     []byte // of the sealed stream; set before pieces is closed
 	dropped chan struct{}
 	why     error // set before dropped is closed
 	done    chan<- *send
@@ -372,27 +394,91 @@ type send struct {
 	err     error
 }
 
-// Read hands out the pieces; a dropped send ends in an error, never cleanly.
-func (s *send) Read(b []byte) (int, error) {
-	for len(s.rest) == 0 {
-		select {
-		case <-s.dropped:
-			return 0, s.why
-		default:
+// next waits for the next piece, which the caller then holds; io.EOF comes after
+// the put's verdict only. A dropped send ends in an error, never cleanly.
+func (s *send) next() (*storage.Piece, error) {
+	select {
+	case <-s.dropped:
+		return nil, s.why
+	default:
+	}
+	select {
+	case piece, more := <-s.pieces:
+		if !more {
+			return nil, io.EOF
 		}
-		select {
-		case piece, more := <-s.pieces:
-			if !more {
-				return 0, io.EOF
-			}
-			s.rest = piece
-		case <-s.dropped:
-			return 0, s.why
+		return piece, nil
+	case <-s.dropped:
+		return nil, s.why
+	}
+}
+
+// plain is the content, for the owner in this node.
+func (s *send) plain() *sendBody {
+	return &sendBody{s: s, view: func(p *storage.Piece) ([]byte, error) { return p.Bytes(), p.Check() }}
+}
+
+// sealed is the sealed stream of it, for another node.
+func (s *send) sealed() *sendBody {
+	return &sendBody{s: s, view: func(p *storage.Piece) ([]byte, error) { return p.Frame(), nil }, ends: true}
+}
+
+// sendBody reads what is sent. One goroutine reads it: a piece is let go only
+// when it has been read, so that whoever gives up a send takes no memory away
+// from under a write.
+type sendBody struct {
+	s     *send
+	view  func(*storage.Piece) ([]byte, error)
+	ends  bool           // the stream's end follows
+	piece *storage.Piece // nil: rest is empty, or the end
+	rest  []byte
+}
+
+// fetch fills rest when it is empty.
+func (b *sendBody) fetch() error {
+	if len(b.rest) > 0 {
+		return nil
+	}
+	if b.piece != nil {
+		b.piece.Release()
+		b.piece = nil
+	}
+	piece, err := b.s.next()
+	switch {
+	case err == nil:
+		b.piece = piece
+		b.rest, err = b.view(piece)
+	case errors.Is(err, io.EOF) && b.ends:
+		b.rest, b.ends, err = b.s.end, false, nil
+	}
+	return err
+}
+
+// Read implements io.Reader.
+func (b *sendBody) Read(p []byte) (int, error) {
+	if err := b.fetch(); err != nil {
+		return 0, err
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo: a piece is one write.
+func (b *sendBody) WriteTo(w io.Writer) (int64, error) {
+	var written int64
+	for {
+		if err := b.fetch(); errors.Is(err, io.EOF) {
+			return written, nil
+		} else if err != nil {
+			return written, err
+		}
+		n, err := w.Write(b.rest)
+		written, b.rest = written+int64(n), b.rest[n:]
+		if err != nil {
+			return written, err //nolint:wrapcheck // the writer's own
 		}
 	}
-	n := copy(b, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
 }
 
 func (s *send) gone() bool {
