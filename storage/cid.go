@@ -21,11 +21,13 @@ const (
 	// ContentMax is the largest size in bytes that the format can name.
 	ContentMax = 1<<48 - 1
 
-	lengthBytes  = 6
-	lengthChars  = 8
-	digestChars  = 86
-	cidCharsMax  = lengthChars + digestChars
+	// CIDBinaryMax is the size in bytes of the longest binary form.
 	CIDBinaryMax = lengthBytes + sha512.Size
+
+	lengthBytes = 6
+	lengthChars = 8
+	digestChars = 86
+	cidCharsMax = lengthChars + digestChars
 )
 
 // CID names content by its bytes. It is a comparable value, good as a map key;

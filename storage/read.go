@@ -100,7 +100,6 @@ func addMark(d *database, c *copyState) (found bool, flags byte, err error) {
 	return true, flags, nil
 }
 
-
 // headerIn returns a blob's own mark, and a copy of its bytes when they lie in the header.
 func (s *Store) headerIn(d *database, cid CID) (m Mark, tiny []byte, ok bool, err error) {
 	key := s.lay.key(cid, headerChunk)
