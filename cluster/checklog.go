@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"hash/crc64"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -36,13 +38,16 @@ const logProblemsMax = 100
 // and each snapshot's checksum. Entries of commands are held against check.
 func CheckLog(dir string, check func(command []byte) error, problem func(string)) LogSummary {
 	c := &logCheck{dir: dir, check: check, problem: problem}
-	c.snapshots()
-	path := filepath.Join(dir, raftFile)
-	if err := c.guarded(func() error { return c.pages(path) }); err != nil {
+	kind, err := kindIn(vfs.Default, dir)
+	if err != nil {
 		c.say("%v", err)
-		return c.sum // entries that lie on broken pages are no entries
+		return c.sum
 	}
-	if err := c.guarded(func() error { return c.entries(path) }); err != nil && !errors.Is(err, errTold) {
+	look := c.bolt
+	if kind == LogPebble {
+		look = c.pebble
+	}
+	if err := look(); err != nil && !errors.Is(err, errTold) {
 		c.say("%v", err)
 	}
 	return c.sum
@@ -72,6 +77,47 @@ func (c *logCheck) guarded(look func() error) (err error) {
 	return look()
 }
 
+// bolt checks a directory with a bbolt log.
+func (c *logCheck) bolt() error {
+	c.snapshots()
+	path := filepath.Join(c.dir, raftFile)
+	if err := c.guarded(func() error { return c.pages(path) }); err != nil {
+		return err // entries that lie on broken pages are no entries
+	}
+	return c.guarded(func() (err error) {
+		bolt, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: readOnlyBolt(), MsgpackUseNewTimeFormat: true})
+		if err != nil {
+			return fmt.Errorf("open: %w", err)
+		}
+		defer func() { err = errors.Join(err, bolt.Close()) }()
+		return c.entries(bolt)
+	})
+}
+
+// pebble checks a directory with a Pebble log, whose blocks are checked as they
+// are read.
+func (c *logCheck) pebble() error {
+	snaps := &snapshotFiles{fs: vfs.Default, dir: filepath.Join(c.dir, snapshotsDir)}
+	list, err := snaps.List()
+	if err != nil {
+		c.say("%v", err)
+	}
+	for _, s := range list {
+		_, from, err := snaps.Open(s.ID)
+		if err != nil {
+			c.say("%v", err)
+			continue
+		}
+		_ = from.Close() // it was only read
+		c.sum.Snapshot = max(c.sum.Snapshot, s.Index)
+	}
+	log, err := openPebbleLog(vfs.Default, c.dir, slog.New(slog.DiscardHandler), nil, true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.entries(log), log.Close())
+}
+
 func readOnlyBolt() *bbolt.Options { return &bbolt.Options{ReadOnly: true, Timeout: time.Second} }
 
 func (c *logCheck) pages(path string) error {
@@ -89,25 +135,20 @@ func (c *logCheck) pages(path string) error {
 	return errors.Join(err, db.Close())
 }
 
-func (c *logCheck) entries(path string) (err error) {
-	bolt, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: readOnlyBolt(), MsgpackUseNewTimeFormat: true})
-	if err != nil {
-		return fmt.Errorf("open: %w", err)
-	}
-	defer func() { err = errors.Join(err, bolt.Close()) }()
-	stable := checkedStable{bolt}
+func (c *logCheck) entries(disk raftDisk) (err error) {
+	stable := checkedStable{disk}
 	for _, key := range promises {
-		if _, err := stable.Get([]byte(key)); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		if _, err := stable.Get([]byte(key)); err != nil && err.Error() != errNotFound.Error() {
 			c.say("%v", err)
 		}
 	}
 	if c.sum.Term, err = stable.GetUint64(keyCurrentTerm); err != nil {
 		c.say("its term: %v", err)
 	}
-	if c.sum.First, err = bolt.FirstIndex(); err != nil {
+	if c.sum.First, err = disk.FirstIndex(); err != nil {
 		return fmt.Errorf("first index: %w", err)
 	}
-	if c.sum.Last, err = bolt.LastIndex(); err != nil {
+	if c.sum.Last, err = disk.LastIndex(); err != nil {
 		return fmt.Errorf("last index: %w", err)
 	}
 	switch {
@@ -118,7 +159,7 @@ func (c *logCheck) entries(path string) (err error) {
 	}
 	term := uint64(0)
 	for i := c.sum.First; i != 0 && i <= c.sum.Last; i++ {
-		if err := c.entry(bolt, i, &term); err != nil {
+		if err := c.entry(disk, i, &term); err != nil {
 			return err
 		}
 	}
@@ -128,9 +169,9 @@ func (c *logCheck) entries(path string) (err error) {
 	return nil
 }
 
-func (c *logCheck) entry(bolt *raftboltdb.BoltStore, i uint64, term *uint64) error {
+func (c *logCheck) entry(disk raftDisk, i uint64, term *uint64) error {
 	var e raft.Log
-	err := bolt.GetLog(i, &e)
+	err := disk.GetLog(i, &e)
 	switch {
 	case err != nil:
 	case e.Index != i:

@@ -44,7 +44,7 @@ func (s checkedStable) Get(key []byte) ([]byte, error) {
 	}
 	n := len(b) - checksumBytes
 	if n < 0 || binary.BigEndian.Uint32(b[n:]) != checksum(key, b[:n]) {
-		return nil, storage.E("cluster.Get", storage.KindCorrupt, fmt.Errorf("%s in %s fails its check", key, raftFile))
+		return nil, storage.E("cluster.Get", storage.KindCorrupt, fmt.Errorf("%s in the raft log fails its check", key))
 	}
 	return b[:n], nil
 }
@@ -61,7 +61,7 @@ func (s checkedStable) GetUint64(key []byte) (uint64, error) {
 		return 0, err
 	}
 	if len(b) != 8 {
-		return 0, storage.E("cluster.GetUint64", storage.KindCorrupt, fmt.Errorf("%s in %s has %d bytes", key, raftFile, len(b)))
+		return 0, storage.E("cluster.GetUint64", storage.KindCorrupt, fmt.Errorf("%s in the raft log has %d bytes", key, len(b)))
 	}
 	return binary.BigEndian.Uint64(b), nil
 }
@@ -89,15 +89,15 @@ func verifyStores(logs raft.LogStore, stable raft.StableStore, intact func([]byt
 	for i := first; i > 0 && i <= last; i++ {
 		var l raft.Log
 		if err := logs.GetLog(i, &l); err != nil {
-			return fmt.Errorf("entry %d in %s: %w", i, raftFile, err)
+			return fmt.Errorf("entry %d of the raft log: %w", i, err)
 		}
 		if l.Index != i || l.Term < term {
-			return fmt.Errorf("entry %d in %s calls itself %d of term %d, after term %d", i, raftFile, l.Index, l.Term, term)
+			return fmt.Errorf("entry %d of the raft log calls itself %d of term %d, after term %d", i, l.Index, l.Term, term)
 		}
 		term = l.Term
 		if l.Type == raft.LogCommand && intact != nil {
 			if err := intact(l.Data); err != nil {
-				return fmt.Errorf("entry %d in %s: %w", i, raftFile, err)
+				return fmt.Errorf("entry %d of the raft log: %w", i, err)
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,6 +18,7 @@ const replayBatch = 256
 var (
 	keyCurrentTerm = []byte("CurrentTerm") // as raft names it in its stable store
 
+	errNoLog     = errors.New("there is no raft log")
 	errNoEntries = errors.New("the log is empty and there is no snapshot: this node never was a member")
 )
 
@@ -38,10 +38,14 @@ type LogEnd struct {
 // OpenOfflineLog opens the log in dir, which must be there.
 func OpenOfflineLog(dir string, logger *slog.Logger) (*OfflineLog, error) {
 	const op = "cluster.OpenOfflineLog"
-	if _, err := vfs.Default.Stat(filepath.Join(dir, raftFile)); err != nil {
-		return nil, storage.E(op, storage.KindNotFound, err)
+	kind, err := kindIn(vfs.Default, dir)
+	if err == nil && kind == "" {
+		return nil, storage.E(op, storage.KindNotFound, errNoLog)
 	}
-	r := &Raft{opts: Options{FS: vfs.Default, Dir: dir, Log: LogBolt, Logger: logger}}
+	if err != nil {
+		return nil, storage.E(op, storage.KindInternal, err)
+	}
+	r := &Raft{opts: Options{FS: vfs.Default, Dir: dir, Log: kind, Logger: logger}}
 	if err := r.openStores(); err != nil {
 		return nil, storage.E(op, storage.KindInternal, err)
 	}
@@ -165,7 +169,8 @@ func onlyVoter(id storage.NodeID) raft.Configuration {
 
 // FoundFrom makes the Raft directory of a cluster of one node that begins with
 // a state instead of with nothing: the log is empty, and the state's snapshot
-// stands for all that was before. The directory must be blank.
+// stands for all that was before. The directory must be blank. Its log is of
+// the default kind.
 func FoundFrom(dir string, id storage.NodeID, index, term uint64, state raft.FSMSnapshot, logger *slog.Logger) error {
 	const op = "cluster.FoundFrom"
 	if err := storage.MkdirAllDurably(vfs.Default, dir); err != nil {

@@ -56,9 +56,9 @@ var (
 	_ raft.MonotonicLogStore = (*pebbleLog)(nil)
 )
 
-// openPebbleLog opens the log in dir, or makes one. fatal is told of a failed
-// write before the goroutine that met it panics.
-func openPebbleLog(fs vfs.FS, dir string, logger *slog.Logger, fatal func(error)) (*pebbleLog, error) {
+// openPebbleLog opens the log in dir, or makes one, unless it is only to be
+// read. fatal is told of a failed write before the goroutine that met it panics.
+func openPebbleLog(fs vfs.FS, dir string, logger *slog.Logger, fatal func(error), readOnly bool) (*pebbleLog, error) {
 	cache := pebble.NewCache(pebbleLogCache)
 	defer cache.Unref()
 	log := storage.PebbleLog{Logger: logger, Fatal: fatal}
@@ -73,10 +73,12 @@ func openPebbleLog(fs vfs.FS, dir string, logger *slog.Logger, fatal func(error)
 		},
 	}
 	path := fs.PathJoin(dir, pebbleLogDir)
-	if err := storage.MakePebble(fs, path, o); err != nil {
-		return nil, err
+	if !readOnly {
+		if err := storage.MakePebble(fs, path, o); err != nil {
+			return nil, err
+		}
 	}
-	o.ErrorIfNotExists = true
+	o.ErrorIfNotExists, o.ReadOnly = true, readOnly
 	db, err := pebble.Open(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("open raft log: %w", err)

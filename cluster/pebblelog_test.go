@@ -20,7 +20,7 @@ import (
 
 func mustPebbleLog(t *testing.T, fs vfs.FS) *pebbleLog {
 	t.Helper()
-	p, err := openPebbleLog(fs, "raft", slog.New(slog.DiscardHandler), nil)
+	p, err := openPebbleLog(fs, "raft", slog.New(slog.DiscardHandler), nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestPebbleLogStable(t *testing.T) {
 	if err := errors.Join(p.set([]byte{tagVersion}, []byte{pebbleLogVersion + 1}), p.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openPebbleLog(fs, "raft", slog.New(slog.DiscardHandler), nil); err == nil {
+	if _, err := openPebbleLog(fs, "raft", slog.New(slog.DiscardHandler), nil, false); err == nil {
 		t.Error("a log of a later version was opened")
 	}
 }

@@ -114,6 +114,7 @@ func (listSnapshot) Release() {}
 type raftTest struct {
 	t     *testing.T
 	trust *Trust
+	log   LogKind // asked for by nodes that start
 
 	mu    sync.Mutex // protects addrs
 	addrs map[storage.NodeID]string
@@ -165,7 +166,7 @@ func (rt *raftTest) start(node *raftNode) {
 	node.mux = NewMux(l, identity, logger)
 	_, index, _ := node.fsm.state()
 	node.raft, err = OpenRaft(Options{
-		ID: node.id, Dir: node.dir, FSM: node.fsm, FSMIndex: index, Identity: identity, Listener: node.mux.Raft(),
+		ID: node.id, Dir: node.dir, Log: rt.log, FSM: node.fsm, FSMIndex: index, Identity: identity, Listener: node.mux.Raft(),
 		Dial: &net.Dialer{}, Resolve: rt.resolve, Multiplier: 2, Logger: logger,
 	})
 	if err != nil {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"path/filepath"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -27,6 +29,33 @@ const (
 )
 
 const raftFile = "raft.db"
+
+// ParseLogKind reads a kind of log.
+func ParseLogKind(text string) (LogKind, error) {
+	switch k := LogKind(text); k {
+	case LogBolt, LogPebble:
+		return k, nil
+	}
+	return "", storage.Invalid("cluster.ParseLogKind", "", "raft-log", "bolt or pebble")
+}
+
+// kindIn is what keeps the log in dir: nothing for a blank directory. A log is
+// never begun beside another one.
+func kindIn(fs vfs.FS, dir string) (LogKind, error) {
+	for _, l := range []struct {
+		kind LogKind
+		name string
+	}{{LogBolt, raftFile}, {LogPebble, pebbleLogDir}} {
+		_, err := fs.Stat(fs.PathJoin(dir, l.name))
+		switch {
+		case err == nil:
+			return l.kind, nil
+		case !errors.Is(err, iofs.ErrNotExist):
+			return "", fmt.Errorf("look for a raft log: %w", err)
+		}
+	}
+	return "", nil
+}
 
 // raftDisk is log and stable state.
 type raftDisk interface {
@@ -58,7 +87,7 @@ func (r *Raft) openDisk() (raftDisk, raft.SnapshotStore, error) {
 	case LogBolt:
 		return openBolt(o)
 	case LogPebble:
-		disk, err := openPebbleLog(o.FS, o.Dir, o.Logger, o.OnFatal)
+		disk, err := openPebbleLog(o.FS, o.Dir, o.Logger, o.OnFatal, false)
 		if err != nil {
 			return nil, nil, err
 		}

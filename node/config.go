@@ -48,14 +48,15 @@ type Config struct {
 	SMTP           SMTPConfig     // the mail server for key requests; without a host no mail is sent
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
 
-	CacheBytes     int64         // block cache of the blob store; 0: its default
-	FreeFloorBytes int64         // below it uploads are refused; 0: max(5 %, 2 GiB); <0: off
-	RebalanceRate  int64         // bytes each second fetched for ring changes and repair; 0: no limit
-	BallastBytes   int64         // reserved on disk for when it is full; 0: none, <0: min(1 GiB, 1 %)
-	ScrubEvery     time.Duration // within it every copy is read again; 0: two weeks; <0: never
-	RaftMultiplier int           // stretches raft's timeouts on slow machines; 0 counts as 1
-	MaxStale       time.Duration // how old a key's state may be without a leader; 0: 2 s
-	CollectEvery   time.Duration // between passes that erase what nobody owns or refers to; 0: 10 minutes
+	CacheBytes     int64           // block cache of the blob store; 0: its default
+	FreeFloorBytes int64           // below it uploads are refused; 0: max(5 %, 2 GiB); <0: off
+	RebalanceRate  int64           // bytes each second fetched for ring changes and repair; 0: no limit
+	BallastBytes   int64           // reserved on disk for when it is full; 0: none, <0: min(1 GiB, 1 %)
+	ScrubEvery     time.Duration   // within it every copy is read again; 0: two weeks; <0: never
+	RaftMultiplier int             // stretches raft's timeouts on slow machines; 0 counts as 1
+	RaftLog        cluster.LogKind // of a blank directory, others keep theirs; "": bolt
+	MaxStale       time.Duration   // how old a key's state may be without a leader; 0: 2 s
+	CollectEvery   time.Duration   // between passes that erase what nobody owns or refers to; 0: 10 minutes
 
 	Logger  *slog.Logger
 	Version string
@@ -63,7 +64,6 @@ type Config struct {
 	// Seams for tests; the zero values are the real thing.
 	FS      vfs.FS
 	Network Network
-	RaftLog cluster.LogKind
 	Raft    cluster.Tuning
 	Clock   func() time.Time // what is told to others, stamped on entries and judges expiry; not what timers run by
 	// NoLibraryMetrics leaves out what raft and memberlist tell of themselves:

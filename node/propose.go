@@ -26,7 +26,6 @@ const (
 	packTimeout    = 5 * time.Second       // one RPC to the leader
 	retryPause     = 20 * time.Millisecond // after a refusal: an election is under way
 	notAfterSpan   = 60 * time.Second      // how long a command may be on its way
-	roundPause     = 2 * time.Millisecond  // between rounds under load: fewer rounds are cheaper
 )
 
 // log is what proposing needs of the Raft group.
@@ -74,6 +73,7 @@ type proposal struct {
 
 // round is a pack as the leader holds it.
 type round struct {
+	origin   storage.NodeID
 	term     uint64
 	commands [][]byte
 	done     chan roundResult
@@ -229,11 +229,12 @@ func (p *proposer) runGather(ctx context.Context) {
 			if len(pack) == 0 {
 				break
 			}
+			began := time.Now()
 			err := p.sendPack(ctx, pack)
 			for _, pr := range pack {
 				pr.tried <- err
 			}
-			if ctx.Err() != nil {
+			if !rest(ctx, gatherPause(len(pack), time.Since(began), err)) {
 				return
 			}
 		}
@@ -317,7 +318,7 @@ func (p *proposer) accept(ctx context.Context, pack peer.Pack) (uint64, error) {
 			return 0, err
 		}
 	}
-	r := &round{term: pack.Term, commands: pack.Commands, done: make(chan roundResult, 1)}
+	r := &round{origin: pack.Origin, term: pack.Term, commands: pack.Commands, done: make(chan roundResult, 1)}
 	select {
 	case p.rounds <- r:
 	default:
@@ -335,29 +336,25 @@ func (p *proposer) accept(ctx context.Context, pack peer.Pack) (uint64, error) {
 // until ctx ends. One entry on its way keeps uncommitted entries far below
 // what Raft keeps behind a snapshot (I19).
 func (p *proposer) runRounds(ctx context.Context) {
-	var last time.Time
+	var packs joining
 	for {
-		var first *round
 		select {
 		case <-ctx.Done():
 			p.failRounds()
 			return
-		case first = <-p.rounds:
+		case first := <-p.rounds:
+			rounds := p.merge(ctx, first, packs.expected())
+			packs.merged(rounds)
+			p.commit(ctx, rounds)
 		}
-		if d := roundPause - time.Since(last); d > 0 {
-			select {
-			case <-ctx.Done():
-			case <-time.After(d):
-			}
-		}
-		last = time.Now()
-		p.commit(ctx, p.merge(first))
 	}
 }
 
-// merge takes what else waits, within one entry's limit.
-func (p *proposer) merge(first *round) []*round {
+// merge takes what else waits, within one entry's limit, and waits a moment
+// until there are as many packs as expected.
+func (p *proposer) merge(ctx context.Context, first *round, expected int) []*round {
 	rounds := []*round{first}
+	var late <-chan time.Time
 	bytes := 0
 	for {
 		for _, c := range rounds[len(rounds)-1].commands {
@@ -369,7 +366,21 @@ func (p *proposer) merge(first *round) []*round {
 		select {
 		case r := <-p.rounds:
 			rounds = append(rounds, r)
+			continue
 		default:
+		}
+		if len(rounds) >= expected {
+			return rounds
+		}
+		if late == nil {
+			late = time.After(joinMost)
+		}
+		select {
+		case r := <-p.rounds:
+			rounds = append(rounds, r)
+		case <-late:
+			return rounds
+		case <-ctx.Done():
 			return rounds
 		}
 	}

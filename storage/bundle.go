@@ -17,7 +17,7 @@ const (
 	BundledMax     = 64 << 10 // blobs up to here are bundled
 	BundleBlobsMax = 256
 	BundleBytesMax = 1 << 20                       // of their contents
-	BundleNamesMax = BundleBlobsMax * CIDBinaryMax // bytes of their CIDs in binary
+	BundleNamesMax = BundleBlobsMax * cidBinaryMax // bytes of their CIDs in binary
 )
 
 // Proven is a blob in memory whose bytes were held against its CID: only

@@ -21,13 +21,11 @@ const (
 	// ContentMax is the largest size in bytes that the format can name.
 	ContentMax = 1<<48 - 1
 
-	// CIDBinaryMax is the size in bytes of the longest binary form.
-	CIDBinaryMax = lengthBytes + sha512.Size
-
-	lengthBytes = 6
-	lengthChars = 8
-	digestChars = 86
-	cidCharsMax = lengthChars + digestChars
+	lengthBytes  = 6
+	lengthChars  = 8
+	digestChars  = 86
+	cidCharsMax  = lengthChars + digestChars
+	cidBinaryMax = lengthBytes + sha512.Size
 )
 
 // CID names content by its bytes. It is a comparable value, good as a map key;
@@ -189,7 +187,7 @@ const logNameBytes = 8
 // LogValue is what logs call the content: the head of a hash of its CID. A CID
 // may hold the content, and leads to it where it is public; a log must do neither.
 func (c CID) LogValue() slog.Value {
-	var b [CIDBinaryMax]byte
+	var b [cidBinaryMax]byte
 	binary, _ := c.AppendBinary(b[:0])
 	sum := sha256.Sum256(binary)
 	return slog.StringValue(hex.EncodeToString(sum[:logNameBytes]))

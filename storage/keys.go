@@ -25,7 +25,7 @@ const (
 
 	headerChunk = 1<<32 - 1
 
-	hashedCIDBytes   = CIDBinaryMax
+	hashedCIDBytes   = cidBinaryMax
 	chunkNumberBytes = 4
 	blobKeyBytes     = 1 + hashedCIDBytes + chunkNumberBytes
 )

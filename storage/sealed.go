@@ -37,7 +37,7 @@ func SealedSize(length int64) int64 {
 
 // pieceCRC begins the CRCs of a content's pieces.
 func pieceCRC(cid CID) uint32 {
-	var b [CIDBinaryMax]byte
+	var b [cidBinaryMax]byte
 	bin, _ := cid.AppendBinary(b[:0]) // never fails
 	return crc32.Checksum(bin, crcTable)
 }

@@ -61,7 +61,7 @@ func TestFsck(t *testing.T) {
 			},
 			[]string{"blob " + cids[3].String()},
 		},
-		"a flipped bit in a term":       {damageTerm, []string{"CurrentTerm in raft.db fails its check"}},
+		"a flipped bit in a term":       {damageTerm, []string{"CurrentTerm in the raft log fails its check"}},
 		"a missing log entry":           {dropEntry, []string{"raft log: entry"}},
 		"a flipped byte in an entry":    {damageEntry, []string{"fails its checksum"}},
 		"no metadata":                   {func(t *testing.T, dir string) { t.Helper(); remove(t, filepath.Join(dir, "meta")) }, []string{"meta/ is missing"}},

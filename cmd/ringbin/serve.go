@@ -38,7 +38,8 @@ func secretCommand() *cobra.Command {
 
 func serveCommand() *cobra.Command {
 	var cfg node.Config
-	var format, level, passwordFile string
+	var format, level, passwordFile, raftLog string
+	var memory memoryOptions
 	var proxies []string
 	var waits bool
 	cmd := &cobra.Command{
@@ -73,6 +74,8 @@ func serveCommand() *cobra.Command {
 	f.Int64Var(&cfg.BallastBytes, "ballast-bytes", -1, "reserve so much of the disk for the day when it is full; -1: 1 GiB or 1 % of the volume, 0: none")
 	f.DurationVar(&cfg.ScrubEvery, "scrub-every", 0, "read and hash every stored copy within this time; 0: 14 days (336h), -1s: never")
 	f.IntVar(&cfg.RaftMultiplier, "raft-multiplier", 1, "stretch Raft's timeouts on slow machines")
+	f.StringVar(&raftLog, "raft-log", string(cluster.LogBolt), "what keeps the Raft log of a new data directory, bolt or pebble; others keep what they were made with")
+	memory.bind(f)
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&waits, "profile-waits", false, "note where goroutines wait, for pprof's mutex and block on the admin port; it costs a little")
@@ -88,6 +91,12 @@ func serveCommand() *cobra.Command {
 			return err
 		}
 		if cfg.Logger, err = logger(cmd.ErrOrStderr(), format, level); err != nil {
+			return err
+		}
+		if cfg.RaftLog, err = cluster.ParseLogKind(raftLog); err != nil {
+			return fmt.Errorf("raft-log: %q is neither bolt nor pebble", raftLog)
+		}
+		if err := memory.set(); err != nil {
 			return err
 		}
 		cfg.Version = version
