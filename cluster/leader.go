@@ -107,7 +107,7 @@ func (r *Raft) LastContact() time.Time {
 }
 
 // proveEvery is how often a leader asks whether it leads.
-const proveEvery = 250 * time.Millisecond
+const proveEvery = 500 * time.Millisecond
 
 // prove keeps what LastContact says of a leader, until the end.
 func (r *Raft) prove() {

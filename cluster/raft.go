@@ -23,7 +23,10 @@ const (
 	electionTimeout  = 500 * time.Millisecond
 	leaseTimeout     = 250 * time.Millisecond
 	rpcTimeout       = 5 * time.Second
-	poolMax          = 3 // idle connections to each member
+	// commitTimeout is when followers are told of a commit that no entry and no
+	// poke told them of. sending them each 50 ms, as Raft does, was 15 % of what idle nodes did.
+	commitTimeout = 250 * time.Millisecond
+	poolMax       = 3 // idle connections to each member
 
 	// TrailingLogs is far above the entries that can be uncommitted: a longer
 	// dead tail can leave a follower that never catches up (I19).
@@ -89,7 +92,7 @@ type Raft struct {
 	hasState  bool // when it was opened
 
 	inFlight  atomic.Int64
-	poking    sync.Map // followers that a poke is on its way to
+	pokes     pokes
 	hurrying  atomic.Bool
 	proved    atomic.Pointer[time.Time] // when this node last asked whether it leads, and did
 	observer  *raft.Observer
@@ -154,6 +157,7 @@ func (r *Raft) config(hlog hcLog) *raft.Config {
 	c.HeartbeatTimeout = r.stretch(heartbeatTimeout)
 	c.ElectionTimeout = r.stretch(electionTimeout)
 	c.LeaderLeaseTimeout = r.stretch(leaseTimeout)
+	c.CommitTimeout = commitTimeout
 	c.TrailingLogs = cmp.Or(r.opts.Tuning.TrailingLogs, trailingLogs)
 	c.SnapshotThreshold = cmp.Or(r.opts.Tuning.SnapshotThreshold, snapshotThreshold)
 	c.SnapshotInterval = cmp.Or(r.opts.Tuning.SnapshotInterval, c.SnapshotInterval)
@@ -294,35 +298,6 @@ func (r *Raft) LogEntries() uint64 {
 		return 0
 	}
 	return last - first + 1
-}
-
-// Poke tells the followers at once that an index is committed, by an
-// AppendEntries without entries. Left alone they learn it with the next one,
-// up to CommitTimeout later.
-func (r *Raft) Poke(index uint64) {
-	var l raft.Log
-	if err := r.logs.GetLog(index, &l); err != nil || !r.IsLeader() || r.Term() != l.Term {
-		return // compacted, or not the leader any more: the ordinary way will do
-	}
-	for _, s := range r.Servers() {
-		if s.ID == r.opts.ID {
-			continue
-		}
-		// One at a time: a follower that is frozen would gather them.
-		if _, busy := r.poking.LoadOrStore(s.ID, true); busy {
-			continue
-		}
-		r.wg.Go(func() {
-			defer r.poking.Delete(s.ID)
-			req := &raft.AppendEntriesRequest{
-				RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(r.opts.ID), Addr: []byte(r.opts.ID)},
-				Term:      l.Term, PrevLogEntry: index, PrevLogTerm: l.Term, LeaderCommitIndex: index,
-			}
-			var resp raft.AppendEntriesResponse
-			// A poke that fails costs nothing but the wait that it would have saved.
-			_ = r.transport.AppendEntries(raft.ServerID(s.ID), raft.ServerAddress(s.ID), req, &resp)
-		})
-	}
 }
 
 // Close stops taking part.
