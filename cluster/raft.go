@@ -24,7 +24,7 @@ const (
 	leaseTimeout     = 250 * time.Millisecond
 	rpcTimeout       = 5 * time.Second
 	// commitTimeout is when followers are told of a commit that no entry and no
-	// poke told them of. Raft's own 50 ms were a fourth of what idle nodes did.
+	// poke told them of. Sending them each 50 ms, as Raft does, was 15 % of what idle nodes did.
 	commitTimeout = 250 * time.Millisecond
 	poolMax       = 3 // idle connections to each member
 
