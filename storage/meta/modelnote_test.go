@@ -1,7 +1,9 @@
 package meta
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -232,9 +234,13 @@ func (m *noteModel) burn(h Header, c BurnNote) (any, string) {
 	return Burn{Note: answer(*n), Won: n.Burned != 0 && m.winner[c.Hash] == h.ID}, ""
 }
 
-// sweep removes all that is over.
+// sweep removes all that is over, the longest over first: of notes with the same
+// content the last one that lets it go decides how long it waits.
 func (m *noteModel) sweep() {
-	for _, n := range m.notes {
+	notes := slices.SortedFunc(maps.Values(m.notes), func(a, b *Note) int {
+		return cmp.Or(cmp.Compare(a.Expires, b.Expires), cmp.Compare(a.Hash, b.Hash))
+	})
+	for _, n := range notes {
 		if n.Burned != 0 || !m.over(n) {
 			continue
 		}
