@@ -107,6 +107,7 @@ func (s *sink) Write(p []byte) (int, error) {
 }
 
 func (bd *benched) ask(b *testing.B, path string) {
+	b.Helper()
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, path, http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+bd.key)
 	w := &sink{header: http.Header{}}

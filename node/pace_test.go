@@ -88,6 +88,7 @@ func proposers(ctx context.Context, t *testing.T, wg *sync.WaitGroup) []*propose
 // TestEntriesFill: under load an entry has the commands of many requests of
 // all nodes, and a request that comes alone does not wait for others.
 func TestEntriesFill(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		clients int
 		least   float64       // commands in an entry
@@ -98,6 +99,7 @@ func TestEntriesFill(t *testing.T) {
 		"one client":   {1, 1, appendTakes + 2*wireTakes},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var nodes, clients sync.WaitGroup

@@ -132,6 +132,6 @@ func (f *blobFile) readValue(key []byte, i int64, sealed []byte) error {
 	if f.closed {
 		return errClosed
 	}
-	_, err := f.File.ReadAt(sealed, at)
+	_, err := f.ReadAt(sealed, at)
 	return err //nolint:wrapcheck // for nobody: Pebble is asked instead
 }

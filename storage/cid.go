@@ -188,8 +188,8 @@ const logNameBytes = 8
 // may hold the content, and leads to it where it is public; a log must do neither.
 func (c CID) LogValue() slog.Value {
 	var b [cidBinaryMax]byte
-	binary, _ := c.AppendBinary(b[:0])
-	sum := sha256.Sum256(binary)
+	bin, _ := c.AppendBinary(b[:0])
+	sum := sha256.Sum256(bin)
 	return slog.StringValue(hex.EncodeToString(sum[:logNameBytes]))
 }
 

@@ -47,7 +47,7 @@ var directBuffers sync.Pool
 // pages returns memory that begins at a page.
 func pages(size int) []byte {
 	b := make([]byte, size+directAlign)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (directAlign - 1)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (directAlign - 1) //nolint:gosec // only looked at, never followed
 	return b[skip : skip+size]
 }
 

@@ -70,7 +70,8 @@ func NewPiece(room int64) *Piece {
 	if room < pooledFrom {
 		p.buf = make([]byte, pieceOver+room)
 	} else {
-		p.buf = pieceBuffers.Get().(*[pieceOver + PieceBytes]byte)[:pieceOver+room] //nolint:forcetypeassert // the pool's own
+		pooled, _ := pieceBuffers.Get().(*[pieceOver + PieceBytes]byte)
+		p.buf = pooled[:pieceOver+room]
 	}
 	p.holds.Store(1)
 	return p
@@ -167,7 +168,7 @@ func (s *SealedReader) next() error {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return err //nolint:wrapcheck // a reader hands errors on
+		return err
 	}
 	s.s.Seal(s.piece, n)
 	s.rest, s.left = s.piece.Frame(), s.left-int64(n)

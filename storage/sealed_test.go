@@ -13,12 +13,12 @@ import (
 )
 
 // sealedOf is the sealed stream of a range of b.
-func sealedOf(t testing.TB, cid CID, b []byte, offset, length int64) []byte {
-	t.Helper()
+func sealedOf(tb testing.TB, cid CID, b []byte, offset, length int64) []byte {
+	tb.Helper()
 	r := NewSealedReader(cid, offset, length, io.NopCloser(bytes.NewReader(b[offset:])))
 	out, err := io.ReadAll(r)
 	if err = errors.Join(err, r.Close()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }

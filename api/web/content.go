@@ -91,7 +91,7 @@ func sendWhole(w http.ResponseWriter, r *http.Request, c Content, modified time.
 		n, err := c.Read(part[:min(left, wholePart)])
 		if left -= int64(n); n > 0 {
 			if _, gone := w.Write(part[:n]); gone != nil {
-				return nil //nolint:nilerr // the client went: there is nobody to tell
+				return nil // the client went: there is nobody to tell
 			}
 		}
 		if err != nil && left > 0 {

@@ -68,11 +68,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&cfg.PasteBaseURL, "paste-base-url", "", "URL that pastes and short links are handed out under; default: the request's")
 	f.StringVar(&cfg.GeoIPFile, "geoip-file", "", "GeoIP database (MMDB) that tells the countries of clicks")
 	mailFlags(f, &cfg.SMTP, &passwordFile)
-	f.Int64Var(&cfg.CacheBytes, "cache-bytes", 0, "block cache of the blob store; 0: 64 MiB")
-	f.Int64Var(&cfg.FreeFloorBytes, "free-floor-bytes", 0, "refuse uploads below so much free space; 0: 5 % or 2 GiB, -1: never")
-	f.Int64Var(&cfg.RebalanceRate, "rebalance-rate", 64<<20, "bytes each second that this node fetches for ring changes and repair; 0: no limit")
-	f.Int64Var(&cfg.BallastBytes, "ballast-bytes", -1, "reserve so much of the disk for the day when it is full; -1: 1 GiB or 1 % of the volume, 0: none")
-	f.DurationVar(&cfg.ScrubEvery, "scrub-every", 0, "read and hash every stored copy within this time; 0: 14 days (336h), -1s: never")
+	storeFlags(f, &cfg)
 	f.IntVar(&cfg.RaftMultiplier, "raft-multiplier", 1, "stretch Raft's timeouts on slow machines")
 	f.StringVar(&raftLog, "raft-log", string(cluster.LogBolt), "what keeps the Raft log of a new data directory, bolt or pebble; others keep what they were made with")
 	memory.bind(f)
@@ -129,6 +125,15 @@ func prefixes(list []string) ([]netip.Prefix, error) {
 		nets = append(nets, p)
 	}
 	return nets, nil
+}
+
+// storeFlags are the options of the blob store and its disk.
+func storeFlags(f *pflag.FlagSet, c *node.Config) {
+	f.Int64Var(&c.CacheBytes, "cache-bytes", 0, "block cache of the blob store; 0: 64 MiB")
+	f.Int64Var(&c.FreeFloorBytes, "free-floor-bytes", 0, "refuse uploads below so much free space; 0: 5 % or 2 GiB, -1: never")
+	f.Int64Var(&c.RebalanceRate, "rebalance-rate", 64<<20, "bytes each second that this node fetches for ring changes and repair; 0: no limit")
+	f.Int64Var(&c.BallastBytes, "ballast-bytes", -1, "reserve so much of the disk for the day when it is full; -1: 1 GiB or 1 % of the volume, 0: none")
+	f.DurationVar(&c.ScrubEvery, "scrub-every", 0, "read and hash every stored copy within this time; 0: 14 days (336h), -1s: never")
 }
 
 // mailFlags are the options of the mail server.

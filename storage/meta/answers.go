@@ -290,7 +290,7 @@ func (t *tx) firstRow(o *oldest) (k, v []byte, err error) {
 			continue
 		}
 		v, err := it.ValueAndErr()
-		return append([]byte(nil), it.Key()...), append([]byte{}, v...), err //nolint:wrapcheck // of a read that failed
+		return append([]byte(nil), it.Key()...), append([]byte{}, v...), err
 	}
 	return nil, nil, it.Error() //nolint:wrapcheck // of a read that failed
 }

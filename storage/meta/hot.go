@@ -43,7 +43,7 @@ func changes(b *pebble.Batch) (w written, err error) {
 	for r := b.Reader(); ; {
 		_, key, _, more, err := r.Next()
 		if err != nil || !more {
-			return w, err //nolint:wrapcheck // wrapped by commit
+			return w, err
 		}
 		switch key[0] {
 		case tableAccounts:

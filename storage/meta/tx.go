@@ -135,7 +135,7 @@ func (t *tx) before(key []byte) ([]byte, error) {
 		return nil, err
 	}
 	if !it.SeekPrefixGE(key) {
-		return nil, it.Error() //nolint:wrapcheck // wrapped by look
+		return nil, it.Error()
 	}
 	v, err := it.ValueAndErr()
 	return append([]byte{}, v...), err //nolint:wrapcheck // wrapped by look

@@ -36,7 +36,7 @@ func (r *Replicator) putBundled(ctx context.Context, p *put, body io.Reader) ([]
 	}
 	sendCtx, stop := r.outlive(ctx)
 	for _, s := range p.sends {
-		r.bundles.add(parcel{ctx: sendCtx, blob: blob, send: s})
+		r.bundles.add(parcel{ctx: sendCtx, blob: blob, send: s}) //nolint:contextcheck // a bundle is of many requests, each with its own
 	}
 	return r.conclude(ctx, sendCtx, stop, p, nil)
 }

@@ -212,7 +212,7 @@ func TestWaitingBlobsAreBounded(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		add := func(ctx context.Context) {
-			c.r.bundles.add(parcel{ctx: ctx, blob: blob, send: &send{to: "n2", done: done}})
+			c.r.bundles.add(parcel{ctx: ctx, blob: blob, send: &send{to: "n2", done: done}}) //nolint:contextcheck // as the replicator does
 		}
 		add(ctx)
 		synctest.Wait() // it is on its way

@@ -55,7 +55,7 @@ func (r *Replicator) Put(ctx context.Context, cid storage.CID, body io.Reader) (
 // late and its request is over, and end with the replicator.
 func (r *Replicator) outlive(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	sendCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	unbind := context.AfterFunc(r.ctx, //nolint:contextcheck // stragglers end with the replicator
+	unbind := context.AfterFunc(r.ctx,
 		func() { stop(context.Cause(r.ctx)) })
 	return sendCtx, func(cause error) {
 		unbind()
