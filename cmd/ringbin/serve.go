@@ -52,11 +52,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&cfg.Name, "name", "", "stable name; default: host and RPC port")
 	f.StringVar(&cfg.Zone, "zone", "", "failure domain: copies go to distinct ones")
 	f.Uint64Var(&cfg.Capacity, "capacity", 100, "share of the bytes, relative to other nodes")
-	f.StringVar(&cfg.HTTP, "http", "127.0.0.1:8080", "address of the public API")
-	f.StringVar(&cfg.RPC, "rpc", "0.0.0.0:8081", "address of node-to-node RPC (mTLS)")
-	f.StringVar(&cfg.Gossip, "gossip", "0.0.0.0:8082", "address of gossip, TCP and UDP (encrypted)")
-	f.StringVar(&cfg.Admin, "admin", "127.0.0.1:8083", "address of metrics, pprof and health details; empty: off")
-	f.StringVar(&cfg.AdvertiseHost, "advertise-host", "", "host that other nodes dial; default: the address, or the host's name for 0.0.0.0")
+	addressFlags(f, &cfg)
 	f.StringVar(&cfg.SecretFile, "cluster-secret-file", "", "file with the cluster secret; without one a node that runs alone makes its own")
 	f.StringSliceVar(&cfg.Join, "join", nil, "RPC addresses of other nodes")
 	f.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", 0, "make a new cluster of exactly so many blank nodes")
@@ -125,6 +121,15 @@ func prefixes(list []string) ([]netip.Prefix, error) {
 		nets = append(nets, p)
 	}
 	return nets, nil
+}
+
+// addressFlags are where a node listens, and how others reach it.
+func addressFlags(f *pflag.FlagSet, c *node.Config) {
+	f.StringVar(&c.HTTP, "http", "127.0.0.1:8080", "address of the public API")
+	f.StringVar(&c.RPC, "rpc", "0.0.0.0:8081", "address of node-to-node RPC (mTLS)")
+	f.StringVar(&c.Gossip, "gossip", "0.0.0.0:8082", "address of gossip, TCP and UDP (encrypted)")
+	f.StringVar(&c.Admin, "admin", "127.0.0.1:8083", "address of metrics, pprof and health details; empty: off")
+	f.StringVar(&c.AdvertiseHost, "advertise-host", "", "host that other nodes dial; default: the address, or the host's name for 0.0.0.0")
 }
 
 // storeFlags are the options of the blob store and its disk.
