@@ -43,7 +43,7 @@ func changes(b *pebble.Batch) (w written, err error) {
 	for r := b.Reader(); ; {
 		_, key, _, more, err := r.Next()
 		if err != nil || !more {
-			return w, err
+			return w, err //nolint:wrapcheck // wrapped by commit
 		}
 		switch key[0] {
 		case tableAccounts:
@@ -59,7 +59,7 @@ func changes(b *pebble.Batch) (w written, err error) {
 			}
 			cid, err := storage.CIDFromBinary(key[1 : 1+n])
 			if err != nil {
-				return w, err //nolint:wrapcheck // wrapped by commit
+				return w, err
 			}
 			if last := len(w.shown) - 1; last < 0 || w.shown[last] != cid { // the rows of one reference are written together
 				w.shown = append(w.shown, cid)

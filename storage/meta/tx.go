@@ -135,10 +135,10 @@ func (t *tx) before(key []byte) ([]byte, error) {
 		return nil, err
 	}
 	if !it.SeekPrefixGE(key) {
-		return nil, it.Error()
+		return nil, it.Error() //nolint:wrapcheck // wrapped by look
 	}
 	v, err := it.ValueAndErr()
-	return append([]byte{}, v...), err //nolint:wrapcheck // wrapped by look
+	return append([]byte{}, v...), err
 }
 
 // iter goes over the state before the batch.
