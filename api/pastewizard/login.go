@@ -48,7 +48,7 @@ func afterLogin(to string) string {
 
 func (v *visit) showLogin() error {
 	to, _ := v.query().text("to") // what is no text is no page
-	return v.render("login", "Log in", loginPage{To: afterLogin(to)})
+	return v.render("login", "Log in", loginPage{To: afterLogin(to), Lost: v.site.mute})
 }
 
 // What the login says of a key that it refuses.
@@ -73,7 +73,7 @@ func (v *visit) login() error {
 		v.setSession(cookie)
 		return v.redirect(http.StatusSeeOther, afterLogin(to))
 	}
-	page := loginPage{To: afterLogin(to)}
+	page := loginPage{To: afterLogin(to), Lost: v.site.mute}
 	switch {
 	case storage.KindOf(err) == storage.KindUnauthenticated:
 		if err := v.service().Admit(node.RateWrongSecrets, node.Caller{}, v.addr()); err != nil {

@@ -94,6 +94,7 @@ type notePage struct {
 type loginPage struct {
 	To    string // where to go then
 	Wrong string // what is wrong with the key before
+	Lost  bool   // no browser keeps the login here
 }
 
 // createdPage shows a new token, once.

@@ -63,6 +63,7 @@ func samplePages(tb testing.TB) []samplePage {
 		plain("warning", "warning", http.StatusOK, warningPage{Hash: "Ab3Xy9Qk", Expires: soon}),
 		plain("login", "login", http.StatusOK, loginPage{To: keysPath}),
 		plain("login-wrong", "login", http.StatusForbidden, loginPage{To: keysPath, Wrong: keyRefused}),
+		plain("login-lost", "login", http.StatusOK, loginPage{To: keysPath, Lost: true}),
 		plain("created", "created", http.StatusOK, createdPage{Token: "pw_" + strings.Repeat("aZ0", 14) + "x", Name: evil, Number: 7, Back: keysPath}),
 		plain("keys", "keys", http.StatusOK, tokensPage{Tokens: sampleTokens(), Next: keysPath + "?cursor=9", Other: keysPath, Revoked: true, New: choice{userScopes, userScopes}}),
 		plain("keys-none", "keys", http.StatusOK, tokensPage{Other: keysPath + "?revoked=1", New: choice{userScopes, userScopes}}),
