@@ -18,7 +18,8 @@ import (
 )
 
 // crashDisk is a disk that can lose power at any time. A bare MemFS can't: its
-// Link takes a lock twice, and never returns when a clone is asked for in between.
+// Link and its ReuseForWrite take a lock twice, and never return when a clone is
+// asked for in between.
 type crashDisk struct {
 	*vfs.MemFS
 	linking sync.Mutex
@@ -31,6 +32,13 @@ func (d *crashDisk) Link(from, to string) error {
 	d.linking.Lock()
 	defer d.linking.Unlock()
 	return d.MemFS.Link(from, to)
+}
+
+// ReuseForWrite implements vfs.FS.
+func (d *crashDisk) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.linking.Lock()
+	defer d.linking.Unlock()
+	return d.MemFS.ReuseForWrite(from, to, c)
 }
 
 // Lock implements vfs.FS; it creates a file in the middle, with the same lock.

@@ -153,7 +153,7 @@ func (f diskFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 // Unwrap implements vfs.FS.
 func (f diskFS) Unwrap() vfs.FS { return f.FS }
 
-// linkFS holds a lock over Link: MemFS never returns from one when a clone is
+// linkFS holds a lock over Link and ReuseForWrite: MemFS never returns from one when a clone is
 // asked for in between.
 type linkFS struct {
 	*vfs.MemFS
@@ -165,4 +165,11 @@ func (f linkFS) Link(from, to string) error {
 	f.life.Lock()
 	defer f.life.Unlock()
 	return f.MemFS.Link(from, to)
+}
+
+// ReuseForWrite implements vfs.FS.
+func (f linkFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f.life.Lock()
+	defer f.life.Unlock()
+	return f.MemFS.ReuseForWrite(from, to, c)
 }

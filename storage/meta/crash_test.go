@@ -20,7 +20,8 @@ import (
 )
 
 // crashDisk is a disk that can lose power at any time. A bare MemFS can't: its
-// Link takes a lock twice, and never returns when a clone is asked for in between.
+// Link and its ReuseForWrite take a lock twice, and never return when a clone is
+// asked for in between.
 type crashDisk struct {
 	*vfs.MemFS
 	linking sync.Mutex
@@ -33,6 +34,13 @@ func (d *crashDisk) Link(from, to string) error {
 	d.linking.Lock()
 	defer d.linking.Unlock()
 	return d.MemFS.Link(from, to)
+}
+
+// ReuseForWrite implements vfs.FS.
+func (d *crashDisk) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.linking.Lock()
+	defer d.linking.Unlock()
+	return d.MemFS.ReuseForWrite(from, to, c)
 }
 
 // losePower returns the disk as it could be found if power were lost now, with
