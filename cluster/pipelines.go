@@ -39,11 +39,16 @@ func (t *pipelines) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	return p, nil
 }
 
-// Close implements raft.AppendPipeline.
+// Close implements raft.AppendPipeline. Raft's own Close says farewell to the
+// peer with a mutex held: a second caller, abort or Raft itself, would wait for it there.
 func (p *pipeline) Close() error {
 	p.of.mu.Lock()
+	_, open := p.of.open[p]
 	delete(p.of.open, p)
 	p.of.mu.Unlock()
+	if !open {
+		return nil
+	}
 	return p.AppendPipeline.Close() //nolint:wrapcheck // raft's own
 }
 
