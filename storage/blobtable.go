@@ -11,9 +11,9 @@ import (
 // than the disk does; here a value is made in the memory that is written.
 //
 // The form is that of rows (Pebble's second, which databases of all its formats
-// take in): blocks, each with a checksum behind it; of data
-// one for each value; then the index, the properties, the index of these two, and
-// the footer. Compactions write tables in Pebble's newest form.
+// take in): blocks, each with a checksum behind it; of data one for each value;
+// then the index, the properties, the index of these two, and the footer.
+// Compactions write tables in Pebble's newest form.
 type blobTable struct {
 	out    *directFile
 	off    uint64 // bytes of the table so far

@@ -138,81 +138,50 @@ func (s *Sealer) End() []byte {
 // SealedReader is the sealed stream of a range that a reader has. A reader with
 // fewer bytes, or one that fails, has no end.
 type SealedReader struct {
+	*Parts
+
 	r     io.ReadCloser
 	s     *Sealer
 	left  int64
-	piece *Piece // what rest lies in
-	rest  []byte // of the piece, not handed out yet
+	piece *Piece // that the last part lies in
 	ended bool
 }
 
 // NewSealedReader seals length bytes from offset. Close closes r, too.
 func NewSealedReader(cid CID, offset, length int64, r io.ReadCloser) *SealedReader {
-	return &SealedReader{r: r, s: NewSealer(cid, offset), left: length}
+	s := &SealedReader{r: r, s: NewSealer(cid, offset), left: length}
+	s.Parts = NewParts(s.frame)
+	return s
 }
 
-// next fills rest; io.EOF: the end is out.
-func (s *SealedReader) next() error {
+// frame returns the next piece as it is sent, then the end, then io.EOF.
+func (s *SealedReader) frame() ([]byte, error) {
 	if s.ended {
-		return io.EOF
+		return nil, io.EOF
 	}
 	if s.left == 0 {
-		s.rest, s.ended = s.s.End(), true
-		return nil
+		s.ended = true
+		return s.s.End(), nil
 	}
 	n := int(min(s.left, PieceBytes))
 	if s.piece == nil {
 		s.piece = NewPiece(int64(n))
 	}
-	if _, err := io.ReadFull(s.r, s.piece.Room()[:n]); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
+	if err := full(s.r, s.piece.Room()[:n]); err != nil {
+		return nil, err
 	}
 	s.s.Seal(s.piece, n)
-	s.rest, s.left = s.piece.Frame(), s.left-int64(n)
-	return nil
-}
-
-// Read implements io.Reader.
-func (s *SealedReader) Read(b []byte) (int, error) {
-	if len(s.rest) == 0 {
-		if err := s.next(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(b, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
-}
-
-// WriteTo implements io.WriterTo, a piece at a time.
-func (s *SealedReader) WriteTo(w io.Writer) (int64, error) {
-	var written int64
-	for {
-		if len(s.rest) == 0 {
-			if err := s.next(); errors.Is(err, io.EOF) {
-				return written, nil
-			} else if err != nil {
-				return written, err
-			}
-		}
-		n, err := w.Write(s.rest)
-		written, s.rest = written+int64(n), s.rest[n:]
-		if err != nil {
-			return written, err //nolint:wrapcheck // the writer's own
-		}
-	}
+	s.left -= int64(n)
+	return s.piece.Frame(), nil
 }
 
 // Close implements io.Closer.
 func (s *SealedReader) Close() error {
 	if s.piece != nil {
 		s.piece.Release()
-		s.piece, s.rest = nil, nil
+		s.piece = nil
 	}
-	s.ended = true
+	s.rest, s.ended = nil, true
 	return s.r.Close() //nolint:wrapcheck // a reader hands errors on
 }
 

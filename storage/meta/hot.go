@@ -84,7 +84,8 @@ func (h *hot) clear() {
 }
 
 // recent keeps values by key, those that were asked for lately. Its zero value
-// is empty.
+// is empty. (A library's cache keeps what a reader puts into it, even when that was
+// read before a batch dropped it.)
 type recent[K comparable, V any] struct {
 	mu sync.RWMutex // protects the fields below
 	// young fills up; then it becomes old, and what nobody asked for since goes.

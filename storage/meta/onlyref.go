@@ -88,7 +88,7 @@ func eachReference(r pebble.Reader, each func(id refID, ref refRecord) error) er
 		}
 		var b blobRecord
 		if err := decMode.Unmarshal(v, &b); err != nil {
-			return false, fmt.Errorf("record of %s: %w", cid, err)
+			return false, fmt.Errorf("record of blob %s: %w", cid.LogValue(), err)
 		}
 		if b.Only.Kind == 0 {
 			return true, nil

@@ -44,6 +44,7 @@ func (r *Replicator) Put(ctx context.Context, cid storage.CID, body io.Reader) (
 	if cid.Size() <= storage.BundledMax {
 		return r.putBundled(ctx, p, body)
 	}
+	p.stream()
 	sendCtx, stop := r.outlive(ctx)
 	for _, s := range p.sends {
 		r.wg.Go(func() { s.finish(r.send(sendCtx, s, cid)) })
@@ -55,8 +56,7 @@ func (r *Replicator) Put(ctx context.Context, cid storage.CID, body io.Reader) (
 // late and its request is over, and end with the replicator.
 func (r *Replicator) outlive(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	sendCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	unbind := context.AfterFunc(r.ctx,
-		func() { stop(context.Cause(r.ctx)) })
+	unbind := context.AfterFunc(r.ctx, func() { stop(context.Cause(r.ctx)) })
 	return sendCtx, func(cause error) {
 		unbind()
 		stop(cause)
@@ -105,19 +105,18 @@ type put struct {
 	done   chan *send // each send, once, when it has an outcome
 	got    map[storage.NodeID]storage.Receipt
 	failed map[storage.NodeID]error
+
+	// Of a body that is streamed:
 	hash   *storage.Hasher
 	sealer *storage.Sealer
 }
 
 func newPut(cid storage.CID, rings []*storage.Ring) *put {
-	p := &put{
-		cid: cid, rings: rings, got: map[storage.NodeID]storage.Receipt{}, failed: map[storage.NodeID]error{},
-		hash: storage.NewHasher(), sealer: storage.NewSealer(cid, 0),
-	}
+	p := &put{cid: cid, rings: rings, got: map[storage.NodeID]storage.Receipt{}, failed: map[storage.NodeID]error{}}
 	for _, ring := range rings {
 		for _, o := range ring.OwnersOf(cid) {
 			if !slices.ContainsFunc(p.sends, func(s *send) bool { return s.to == o.ID }) {
-				p.sends = append(p.sends, &send{to: o.ID, pieces: make(chan *storage.Piece, piecesQueued), dropped: make(chan struct{})})
+				p.sends = append(p.sends, &send{to: o.ID, dropped: make(chan struct{})})
 			}
 		}
 	}
@@ -126,6 +125,14 @@ func newPut(cid storage.CID, rings []*storage.Ring) *put {
 		s.done = p.done
 	}
 	return p
+}
+
+// stream makes ready for feed; a put that goes in bundles does without.
+func (p *put) stream() {
+	p.hash, p.sealer = storage.NewHasher(), storage.NewSealer(p.cid, 0)
+	for _, s := range p.sends {
+		s.pieces = make(chan *storage.Piece, piecesQueued)
+	}
 }
 
 // feed reads the body and hands each piece to every owner that is still at it.
@@ -414,13 +421,15 @@ func (s *send) next() (*storage.Piece, error) {
 }
 
 // plain is the content, for the owner in this node.
-func (s *send) plain() *sendBody {
-	return &sendBody{s: s, view: func(p *storage.Piece) ([]byte, error) { return p.Bytes(), p.Check() }}
+func (s *send) plain() *storage.Parts {
+	b := &sendBody{s: s, view: func(p *storage.Piece) ([]byte, error) { return p.Bytes(), p.Check() }}
+	return storage.NewParts(b.part)
 }
 
 // sealed is the sealed stream of it, for another node.
-func (s *send) sealed() *sendBody {
-	return &sendBody{s: s, view: func(p *storage.Piece) ([]byte, error) { return p.Frame(), nil }, ends: true}
+func (s *send) sealed() *storage.Parts {
+	b := &sendBody{s: s, view: func(p *storage.Piece) ([]byte, error) { return p.Frame(), nil }, ends: true}
+	return storage.NewParts(b.part)
 }
 
 // sendBody reads what is sent. One goroutine reads it: a piece is let go only
@@ -430,15 +439,11 @@ type sendBody struct {
 	s     *send
 	view  func(*storage.Piece) ([]byte, error)
 	ends  bool           // the stream's end follows
-	piece *storage.Piece // nil: rest is empty, or the end
-	rest  []byte
+	piece *storage.Piece // that the last part lies in; nil: in none
 }
 
-// fetch fills rest when it is empty.
-func (b *sendBody) fetch() error {
-	if len(b.rest) > 0 {
-		return nil
-	}
+// part returns what is sent next, and lets go of what was before.
+func (b *sendBody) part() ([]byte, error) {
 	if b.piece != nil {
 		b.piece.Release()
 		b.piece = nil
@@ -447,38 +452,12 @@ func (b *sendBody) fetch() error {
 	switch {
 	case err == nil:
 		b.piece = piece
-		b.rest, err = b.view(piece)
+		return b.view(piece)
 	case errors.Is(err, io.EOF) && b.ends:
-		b.rest, b.ends, err = b.s.end, false, nil
+		b.ends = false
+		return b.s.end, nil
 	}
-	return err
-}
-
-// Read implements io.Reader.
-func (b *sendBody) Read(p []byte) (int, error) {
-	if err := b.fetch(); err != nil {
-		return 0, err
-	}
-	n := copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
-}
-
-// WriteTo implements io.WriterTo: a piece is one write.
-func (b *sendBody) WriteTo(w io.Writer) (int64, error) {
-	var written int64
-	for {
-		if err := b.fetch(); errors.Is(err, io.EOF) {
-			return written, nil
-		} else if err != nil {
-			return written, err
-		}
-		n, err := w.Write(b.rest)
-		written, b.rest = written+int64(n), b.rest[n:]
-		if err != nil {
-			return written, err //nolint:wrapcheck // the writer's own
-		}
-	}
+	return nil, err
 }
 
 func (s *send) gone() bool {
