@@ -200,7 +200,7 @@ func (n *Node) openPeers() error {
 	n.replicas = replica.New(replica.Options{
 		Owner: n.owner, Peers: n.peers, Placement: placement{n}, Logger: n.logger,
 		Catalogue: n.catalogue, Moves: moves{n}, BytesPerSecond: n.cfg.RebalanceRate,
-		Standings: n.standings, CollectEvery: n.cfg.CollectEvery,
+		Standings: n.standings, CatchUp: n.catchUp, CollectEvery: n.cfg.CollectEvery,
 		ScrubEvery: n.cfg.ScrubEvery, RebuildKeep: n.cfg.RebuildKeep,
 	})
 	n.replicasNow.Store(n.replicas)

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -99,6 +100,46 @@ func TestLost(t *testing.T) {
 		c.mustReconcile(Status{Checked: 2})
 		if st := c.r.Status(); len(c.r.Lost()) != 0 || !st.LostSince.IsZero() || !st.Settled() {
 			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// A node whose metadata is behind misses copies that the others have erased:
+// nothing is lost of what turns out to be dead, and nothing is claimed before
+// the node knows.
+func TestDeadIsNotLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		dead, rotten, lost := storage.SumCID(content(1, 900)), content(2, 2<<20), storage.SumCID(content(3, 900))
+		c.keep(rotten, "n1")
+		c.rotBlob("n1", rotten)
+		if _, err := c.self.store.Verify(t.Context(), storage.SumCID(rotten)); storage.KindOf(err) != storage.KindCorrupt {
+			t.Fatal(err)
+		}
+		c.alive = append(c.alive, dead, lost)
+		slices.SortFunc(c.alive, storage.CID.Compare)
+		var current, alone bool
+		c.r.o.CatchUp = func(context.Context) error {
+			if alone {
+				return errBroke
+			}
+			current = true
+			return nil
+		}
+		c.r.o.Standings = func(cids []storage.CID) ([]storage.Standing, error) {
+			standings := make([]storage.Standing, len(cids))
+			for i, cid := range cids {
+				standings[i].Referenced = !current || cid == lost
+			}
+			return standings, nil
+		}
+		alone = true
+		c.mustReconcile(Status{Checked: 3, Missing: 3, Corrupt: 1})
+		alone = false
+		c.mustReconcile(Status{Checked: 3, Lost: 1})
+		if got := c.r.Lost(); !slices.Equal(got, []storage.CID{lost}) {
+			t.Errorf("lost: %d blobs, %v", len(got), got)
 		}
 	})
 }

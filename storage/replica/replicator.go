@@ -20,7 +20,10 @@ type Options struct {
 	Catalogue func(after *storage.CID, limit int) ([]storage.CID, error)
 	// Standings returns what the metadata says of copies on this node, in the
 	// order of the CIDs, which are sorted. Without it nothing is erased.
-	Standings    func(cids []storage.CID) ([]storage.Standing, error)
+	Standings func(cids []storage.CID) ([]storage.Standing, error)
+	// CatchUp returns once this node's metadata is at least as new as any peer's
+	// was when it was called. Without it nobody is ever behind.
+	CatchUp      func(ctx context.Context) error
 	CollectEvery time.Duration // between passes that erase; 0: ten minutes
 	Logger       *slog.Logger
 	Moves        Moves // nil: the ring never changes

@@ -167,12 +167,13 @@ func (p *pass) restoreWindow(window []*lack) error {
 		return err
 	}
 	slices.SortStableFunc(window, func(a, b *lack) int { return cmp.Compare(len(a.good), len(b.good)) })
+	current := p.current(window)
 	for _, l := range window {
 		switch {
-		case l.lost():
-			p.noteLost(l.cid)
+		case l.lost() && current:
+			p.claimLost(l)
 		case len(l.good) == 0:
-			p.missing.Add(1) // who may have it does not answer
+			p.missing.Add(1) // who may have it, or knows whether it is dead, does not answer
 		default:
 			p.places <- struct{}{}
 			p.wg.Go(func() {
@@ -182,6 +183,30 @@ func (p *pass) restoreWindow(window []*lack) error {
 		}
 	}
 	return nil
+}
+
+// current reports whether this node knows by now what the others knew when they
+// said that they have no copy. Who has not heard yet of a deletion asks for what
+// was erased for it: only a reference that still stands then is of lost content.
+func (p *pass) current(window []*lack) bool {
+	if p.r.o.CatchUp == nil || !slices.ContainsFunc(window, (*lack).lost) {
+		return true
+	}
+	err := p.r.o.CatchUp(p.ctx)
+	if err != nil {
+		p.r.o.Logger.Debug("not known whether copies are lost", "err", err)
+	}
+	return err == nil
+}
+
+// claimLost counts what no owner has a good copy of, unless it is dead.
+func (p *pass) claimLost(l *lack) {
+	switch {
+	case p.r.wanted(l.cid):
+		p.noteLost(l.cid)
+	case l.corrupt:
+		p.corrupt.Add(-1)
+	}
 }
 
 func (p *pass) fetch(l *lack) {
