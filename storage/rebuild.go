@@ -107,11 +107,15 @@ func (s *Store) use() view {
 	return v
 }
 
-// forget drops what is remembered of bad blocks of a CID where writes go.
+// forget drops what is remembered of bad blocks of a CID. What was written may
+// lie in the old database by now.
 func (s *Store) forget(cid CID) {
 	v := s.use()
 	defer v.release()
 	v.cur.forget(cid)
+	if v.old != nil {
+		v.old.forget(cid)
+	}
 }
 
 func (v view) release() {

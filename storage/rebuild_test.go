@@ -68,6 +68,25 @@ func replaceAll(t *testing.T, s *Store, contents [][]byte) (adopted int) {
 	return adopted
 }
 
+// What is remembered of a bad block goes when its blob is written, even when the
+// database that took it has become the old one in that very moment.
+func TestWrittenIsReadInOldDatabase(t *testing.T) {
+	t.Parallel()
+	s := openTest(t, testOptions(vfs.NewMem()))
+	b := content(1, 200)
+	cid := put(t, s, b, Mark{Generation: 1})
+	s.cur.faults[cid] = map[string]error{string(firstKey(s, cid)): errBadCRC}
+	s.cur.listFailed()
+	waitRebuild(t, s)
+	if _, err := readAll(s, cid); err == nil {
+		t.Fatal("the fault is not remembered")
+	}
+	s.forget(cid)
+	if got, err := readAll(s, cid); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
 // P6, I2: a rotten table makes way while the store serves. Good copies are
 // served from the old database, bad ones not at all; nobody vouches for either;
 // what is erased stays so; over a restart in the middle; and in the end one
