@@ -162,6 +162,7 @@ func (g *Gossip) config(meta []byte) (*memberlist.Config, error) {
 	}
 	c.AdvertisePort = port
 	c.DeadNodeReclaimTime = deadReclaim
+	c.EnableCompression = false // a packet has some hundred bytes, and making it smaller costs more than sending it
 	c.Delegate = gossipDelegate{meta: meta}
 	c.Events = gossipEvents{g}
 	c.Logger = newHCLog(g.o.Logger, "gossip").StandardLogger(nil)

@@ -52,7 +52,7 @@ func (s *Service) StoredBlob(ctx context.Context, c Caller, cid storage.CID) (*C
 		content.inline = cid.Content()
 		return content, nil
 	}
-	content.open = func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+	content.open = func(ctx context.Context, offset int64) (storage.PartReader, error) {
 		return s.n.replicas.Open(ctx, cid, offset, -1)
 	}
 	return content, nil

@@ -27,9 +27,9 @@ type Content struct {
 	MaxAge      time.Duration
 
 	ctx    context.Context //nolint:containedctx // io.ReadSeeker has no other way in
-	open   func(ctx context.Context, offset int64) (io.ReadCloser, error)
+	open   func(ctx context.Context, offset int64) (storage.PartReader, error)
 	offset int64
-	reader io.ReadCloser // nil until the first Read after a Seek
+	reader storage.PartReader // nil until the first Read after a Seek
 	inline []byte
 }
 
@@ -65,7 +65,7 @@ func (s *Service) contentOf(ctx context.Context, cid storage.CID, mediaType stri
 		c.inline = cid.Content()
 		return c
 	}
-	c.open = func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+	c.open = func(ctx context.Context, offset int64) (storage.PartReader, error) {
 		return s.n.replicas.Open(ctx, cid, offset, -1)
 	}
 	return c
@@ -168,6 +168,24 @@ func (c *Content) Read(p []byte) (int, error) {
 	n, err := c.reader.Read(p)
 	c.offset += int64(n)
 	return n, err //nolint:wrapcheck // a reader hands errors on
+}
+
+// Next implements storage.PartReader, as Read does.
+func (c *Content) Next() ([]byte, error) {
+	if c.offset >= c.Size() {
+		return nil, io.EOF
+	}
+	if c.inline != nil {
+		part := c.inline[c.offset:]
+		c.offset = c.Size()
+		return part, nil
+	}
+	if err := c.ready(); err != nil {
+		return nil, err
+	}
+	part, err := c.reader.Next()
+	c.offset += int64(len(part))
+	return part, err //nolint:wrapcheck // a reader hands errors on
 }
 
 func (c *Content) ready() error {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
-	"maps"
 	"strings"
 	"sync"
 
@@ -148,13 +147,12 @@ func (d *dataDir) exists(name string) bool {
 
 func (d *dataDir) join(name string) string { return d.fs.PathJoin(d.path, name) }
 
-// identity returns a copy of the record.
+// identity returns the record. What its maps and slices hold never changes: they
+// are replaced. It is asked for all the time.
 func (d *dataDir) identity() identityRecord {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	id := d.id
-	id.Peers = maps.Clone(d.id.Peers)
-	return id
+	return d.id
 }
 
 // update changes the record and returns once the change is durable.

@@ -3,6 +3,7 @@ package node_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -147,6 +148,16 @@ func TestUploadThroughAnyNode(t *testing.T) {
 					b, err := io.ReadAll(got)
 					if err != nil || !bytes.Equal(b, content) {
 						t.Fatalf("node %d: %d bytes of %d, %v", j, len(b), size, err)
+					}
+					if _, err := got.Seek(0, io.SeekStart); err != nil {
+						t.Fatal(err)
+					}
+					b, err = nil, nil
+					for part := []byte(nil); err == nil; part, err = got.Next() {
+						b = append(b, part...)
+					}
+					if !errors.Is(err, io.EOF) || !bytes.Equal(b, content) {
+						t.Fatalf("node %d, in parts: %d bytes of %d, %v", j, len(b), size, err)
 					}
 					if err := got.Close(); err != nil {
 						t.Error(err)

@@ -5,6 +5,15 @@ import (
 	"io"
 )
 
+// PartReader hands out what it reads in parts, too: what is only passed on is not
+// copied.
+type PartReader interface {
+	io.ReadCloser
+	// Next returns the bytes that come next, some at least, or an error; io.EOF is
+	// the clean end. They stay as they are until the next call of anything.
+	Next() ([]byte, error)
+}
+
 // Parts is a stream that comes in parts, each in memory of its own: a writer
 // gets a part in one write.
 type Parts struct {

@@ -35,7 +35,39 @@ func TestRangesAtChunkBorders(t *testing.T) {
 						t.Fatalf("%d bytes, %d from %d: %d bytes, %v", size, length, offset, len(got), err)
 					}
 				}
+				r, err := s.Open(t.Context(), cid, int64(offset), int64(length))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := readByTurns(r)
+				if err = errors.Join(err, r.Close()); err != nil || !bytes.Equal(got, b[offset:end]) {
+					t.Fatalf("%d bytes, %d from %d, in parts: %d bytes, %v", size, length, offset, len(got), err)
+				}
 			}
+		}
+	}
+}
+
+// readByTurns reads a part, then some bytes into memory of its own, and so on.
+func readByTurns(r interface {
+	io.Reader
+	Next() ([]byte, error)
+},
+) ([]byte, error) {
+	var all []byte
+	for own := make([]byte, 70); ; {
+		part, err := r.Next()
+		all = append(all, part...)
+		if err == nil {
+			var n int
+			n, err = r.Read(own)
+			all = append(all, own[:n]...)
+		}
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return all, err
 		}
 	}
 }

@@ -213,6 +213,13 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
+// Next implements PartReader: the rest of a chunk.
+func (r *Reader) Next() ([]byte, error) {
+	part, err := r.next()
+	r.offset += int64(len(part))
+	return part, err
+}
+
 // Close gives the reader's memory back.
 func (r *Reader) Close() error {
 	if r.buf != nil {

@@ -209,22 +209,44 @@ func (u *Unsealed) Read(b []byte) (int, error) {
 		if u.err != nil || len(b) == 0 {
 			return 0, u.err
 		}
-		want := min(u.left, PieceBytes)
-		if int64(len(b)) >= want {
+		if int64(len(b)) >= min(u.left, PieceBytes) {
 			return u.next(b)
 		}
-		if u.piece == nil {
-			u.piece = NewPiece(want)
-		}
-		n, err := u.next(u.piece.Room())
-		if err != nil {
+		if err := u.fill(); err != nil {
 			return 0, err
 		}
-		u.rest = u.piece.Room()[:n]
 	}
 	n := copy(b, u.rest)
 	u.rest = u.rest[n:]
 	return n, nil
+}
+
+// Next returns what is left of a piece, or all of the next one.
+func (u *Unsealed) Next() ([]byte, error) {
+	if len(u.rest) == 0 {
+		if err := u.fill(); err != nil {
+			return nil, err
+		}
+	}
+	part := u.rest
+	u.rest = nil
+	return part, nil
+}
+
+// fill reads the next piece into memory of its own.
+func (u *Unsealed) fill() error {
+	if u.err != nil {
+		return u.err
+	}
+	if u.piece == nil {
+		u.piece = NewPiece(min(u.left, PieceBytes))
+	}
+	n, err := u.next(u.piece.Room())
+	if err != nil {
+		return err
+	}
+	u.rest = u.piece.Room()[:n]
+	return nil
 }
 
 // next reads the next piece into a buffer that has room for it.

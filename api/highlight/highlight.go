@@ -33,6 +33,7 @@ type Highlighter struct {
 
 // New returns a Highlighter that works on one text for a budget of time.
 func New(budget time.Duration) *Highlighter {
+	trimTables()
 	slots := max(1, runtime.GOMAXPROCS(0)/2)
 	return &Highlighter{slots: make(chan struct{}, slots), budget: budget}
 }

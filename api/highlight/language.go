@@ -93,7 +93,7 @@ func byExtension(extension string, head []byte) chroma.Lexer {
 		}
 	}
 	if len(candidates) > 1 {
-		candidates = enry.GetLanguagesByClassifier(name, head, candidates)
+		candidates = classify(name, head, candidates)
 	}
 	if len(candidates) > 0 {
 		return known(candidates)
@@ -128,8 +128,7 @@ func byContent(head []byte) chroma.Lexer {
 	if !looksLikeCode(string(head)) {
 		return nil
 	}
-	language, _ := enry.GetLanguageByClassifier(head, guessed)
-	return known([]string{language})
+	return known(classify("", head, guessed)[:1])
 }
 
 // looksLikeCode: at least three lines, a third of them of the form of code.

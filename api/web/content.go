@@ -23,6 +23,9 @@ const rangesMax = 32
 type Content interface {
 	io.ReadSeeker
 	Size() int64
+	// Next returns the bytes that the next Read would begin with, in memory that
+	// stays as it is until then.
+	Next() ([]byte, error)
 	// Prepare makes sure that the next Read has something to read.
 	Prepare() error
 }
@@ -60,10 +63,9 @@ func isPlainGet(r *http.Request) bool {
 	return r.Method == http.MethodGet && !slices.ContainsFunc(selective, func(name string) bool { return r.Header[name] != nil })
 }
 
-// wholePart is how much of an answer is read and written at a time.
-const wholePart = 64 << 10
-
-var wholeParts = sync.Pool{New: func() any { return new([wholePart]byte) }}
+// wholePart is the most that is written at a time: a client has to take it in
+// [rateGrace].
+const wholePart = 128 << 10
 
 // acceptRanges is one header value for all answers; nobody changes it.
 var acceptRanges = []string{"bytes"}
@@ -85,21 +87,20 @@ func sendWhole(w http.ResponseWriter, r *http.Request, c Content, modified time.
 	h["Accept-Ranges"] = acceptRanges
 	h["Content-Length"] = []string{strconv.FormatInt(left, 10)}
 	w.WriteHeader(http.StatusOK)
-	part, _ := wholeParts.Get().(*[wholePart]byte)
-	defer wholeParts.Put(part)
 	for left > 0 {
-		n, err := c.Read(part[:min(left, wholePart)])
-		if left -= int64(n); n > 0 {
-			if _, gone := w.Write(part[:n]); gone != nil {
-				return nil // the client went: there is nobody to tell
-			}
-		}
-		if err != nil && left > 0 {
+		part, err := c.Next()
+		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF // the size was promised
 			}
 			RecordOf(r).Err = err
 			panic(http.ErrAbortHandler)
+		}
+		left -= int64(len(part))
+		for piece := range slices.Chunk(part, wholePart) {
+			if _, gone := w.Write(piece); gone != nil {
+				return nil // the client went: there is nobody to tell
+			}
 		}
 	}
 	return nil

@@ -71,6 +71,12 @@ func (m *memory) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (m *memory) Next() ([]byte, error) {
+	part := make([]byte, 512<<10)
+	n, err := m.Read(part)
+	return part[:n], err
+}
+
 func newMemory(content []byte) *memory { return &memory{Reader: bytes.NewReader(content)} }
 
 // All of some content is answered as http.ServeContent does it.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -175,6 +176,7 @@ func serve(ctx context.Context, w io.Writer, cfg node.Config) error {
 		return err
 	}
 	banner(w, n, cfg)
+	debug.FreeOSMemory() // what starting left behind: a node that does little would keep it for minutes
 	for {
 		select {
 		case <-hup:

@@ -26,17 +26,17 @@ const (
 // what the CID names was proven when it was taken in, and the scrub proves it anew.
 //
 // KindUnavailable (content_unavailable): no holder could be had.
-func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length int64) (io.ReadCloser, error) {
+func (r *Replicator) Open(ctx context.Context, cid storage.CID, offset, length int64) (storage.PartReader, error) {
 	if offset < 0 || offset > cid.Size() || length > cid.Size()-offset {
 		return nil, storage.E("replica.Open", storage.KindRange, nil)
 	}
 	if length < 0 {
 		length = cid.Size() - offset
 	}
-	if length == 0 {
-		return io.NopCloser(io.LimitReader(nil, 0)), nil
-	}
 	g := &get{r: r, ctx: ctx, cid: cid, offset: offset, end: offset + length}
+	if length == 0 {
+		return g, nil
+	}
 	if err := g.next(nil); err != nil { //nolint:contextcheck // the reader keeps ctx
 		return nil, err
 	}
@@ -77,7 +77,7 @@ type get struct {
 	end     int64
 	holders []storage.NodeID // others that were not asked yet
 	from    storage.NodeID   // "": nobody was asked yet
-	reader  io.ReadCloser
+	reader  storage.PartReader
 	errs    []error
 }
 
@@ -115,7 +115,7 @@ func (g *get) advance() bool {
 	return true
 }
 
-func (g *get) openAt(id storage.NodeID) (io.ReadCloser, error) {
+func (g *get) openAt(id storage.NodeID) (storage.PartReader, error) {
 	if id == g.r.o.Owner.id {
 		return g.openHere()
 	}
@@ -133,7 +133,7 @@ func (g *get) openAt(id storage.NodeID) (io.ReadCloser, error) {
 
 // openHere opens this node's own copy. What is in memory then is not watched:
 // nothing of it can stall.
-func (g *get) openHere() (io.ReadCloser, error) {
+func (g *get) openHere() (storage.PartReader, error) {
 	r, err := g.r.o.Owner.store.Open(g.ctx, g.cid, g.offset, g.end-g.offset)
 	if err != nil {
 		g.r.Want(g.cid)
@@ -147,7 +147,20 @@ func (g *get) openHere() (io.ReadCloser, error) {
 	s.timer.Stop()
 	r.Within(ctx)
 	s.r = r
-	return s, nil
+	return &ownReader{s, r}, nil
+}
+
+// ownReader is this node's own copy, watched.
+type ownReader struct {
+	*stallReader
+	own *storage.Reader
+}
+
+// Next implements storage.PartReader.
+func (o *ownReader) Next() ([]byte, error) {
+	o.timer.Reset(nextByteWithin)
+	defer o.timer.Stop()
+	return o.own.Next() //nolint:wrapcheck // a reader hands errors on
 }
 
 // peerReader is what another node sends, checked here.
@@ -180,21 +193,41 @@ func (g *get) leave(why error) {
 }
 
 // Read implements io.Reader.
-func (g *get) Read(p []byte) (int, error) {
-	if g.offset == g.end {
-		return 0, io.EOF
-	}
-	if len(p) == 0 {
+func (g *get) Read(p []byte) (n int, err error) {
+	if len(p) == 0 && g.offset < g.end {
 		return 0, nil
+	}
+	err = g.read(func(left int64) (int, error) {
+		n, err = g.reader.Read(p[:min(int64(len(p)), left)])
+		return n, err
+	})
+	return n, err
+}
+
+// Next implements storage.PartReader.
+func (g *get) Next() (part []byte, err error) {
+	err = g.read(func(left int64) (int, error) {
+		part, err = g.reader.Next()
+		part = part[:min(int64(len(part)), left)]
+		return len(part), err
+	})
+	return part, err
+}
+
+// read has some of the bytes that are left taken from a holder, and goes to the
+// next one until there are any.
+func (g *get) read(take func(left int64) (int, error)) error {
+	if g.offset == g.end {
+		return io.EOF
 	}
 	for {
 		if g.reader == nil {
-			return 0, io.ErrClosedPipe
+			return io.ErrClosedPipe
 		}
-		n, err := g.reader.Read(p[:min(int64(len(p)), g.end-g.offset)])
+		n, err := take(g.end - g.offset)
 		if n > 0 {
 			g.offset += int64(n)
-			return n, nil
+			return nil
 		}
 		if err == nil {
 			continue
@@ -203,10 +236,10 @@ func (g *get) Read(p []byte) (int, error) {
 			err = io.ErrUnexpectedEOF // the holder had fewer bytes than it said
 		}
 		if g.ctx.Err() != nil {
-			return 0, fmt.Errorf("replica.Read: %w", context.Cause(g.ctx))
+			return fmt.Errorf("replica.Read: %w", context.Cause(g.ctx))
 		}
 		if err := g.next(err); err != nil {
-			return 0, err
+			return err
 		}
 	}
 }
