@@ -50,7 +50,7 @@ func NewMux(l net.Listener, id *Identity, logger *slog.Logger) *Mux {
 // Raft yields the connections of other nodes' Raft.
 func (m *Mux) Raft() net.Listener { return m.lanes[ALPNRaft] }
 
-// Peer yields the connections of other nodes' RPC; they are *tls.Conn.
+// Peer yields the connections of other nodes' RPC; they are *Conn.
 func (m *Mux) Peer() net.Listener { return m.lanes[ALPNPeer] }
 
 // Close closes the listener and both lanes, and waits for handshakes under way.
@@ -97,7 +97,7 @@ func (m *Mux) accept() {
 // handshake finishes TLS and hands the connection on; whoever can't prove to
 // be a member is dropped here, before any of our code reads a byte of theirs.
 func (m *Mux) handshake(raw net.Conn) {
-	conn := tls.Server(raw, m.tls)
+	conn := server(raw, m.tls)
 	ctx, cancel := context.WithTimeout(m.ctx, handshakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {

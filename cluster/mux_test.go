@@ -101,7 +101,7 @@ func TestMuxRoutes(t *testing.T) {
 				if _, err := io.ReadFull(got, b); err != nil || string(b) != alpn {
 					t.Errorf("%q in lane %s: %v", b, alpn, err)
 				}
-				tc, ok := got.(*tls.Conn)
+				tc, ok := got.(*Conn)
 				if !ok {
 					t.Fatalf("%T in lane %s", got, alpn)
 				}

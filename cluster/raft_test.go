@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -504,7 +503,7 @@ func TestRaftDialsIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tc, ok := c.(*tls.Conn); !ok || tc.ConnectionState().NegotiatedProtocol != ALPNRaft {
+	if tc, ok := c.(*Conn); !ok || tc.ConnectionState().NegotiatedProtocol != ALPNRaft {
 		t.Errorf("%T", c)
 	}
 	_ = c.Close()

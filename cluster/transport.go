@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -54,7 +52,7 @@ func (s *streamLayer) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // a listener hands errors on
 		}
-		c, ok := conn.(*tls.Conn)
+		c, ok := conn.(*Conn)
 		if !ok {
 			return conn, nil
 		}
@@ -83,9 +81,9 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	if err != nil {
 		return nil, fmt.Errorf("dial node %s: %w", id, err)
 	}
-	conn := tls.Client(raw, s.o.Identity.ClientTLS(id, ALPNRaft))
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("tls with node %s: %w", id, err), raw.Close())
+	conn, err := s.o.Identity.Client(ctx, raw, id, ALPNRaft)
+	if err != nil {
+		return nil, fmt.Errorf("tls with node %s: %w", id, err)
 	}
 	return conn, nil
 }

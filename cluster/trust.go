@@ -258,7 +258,7 @@ func (t *Trust) Issue(id storage.NodeID) (*Identity, error) {
 func (i *Identity) ServerTLS(alpn ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{i.cert}, NextProtos: alpn,
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: i.pool,
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: i.pool, DynamicRecordSizingDisabled: true,
 	}
 }
 
@@ -267,7 +267,7 @@ func (i *Identity) ServerTLS(alpn ...string) *tls.Config {
 func (i *Identity) ClientTLS(peer storage.NodeID, alpn string) *tls.Config {
 	c := &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{i.cert}, NextProtos: []string{alpn},
-		RootCAs: i.pool, ServerName: string(peer),
+		RootCAs: i.pool, ServerName: string(peer), DynamicRecordSizingDisabled: true,
 	}
 	if peer != "" {
 		return c

@@ -141,11 +141,11 @@ func (n *Node) dialTLS(ctx context.Context, addr string, id storage.NodeID) (net
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(raw, n.identity.ClientTLS(id, cluster.ALPNPeer))
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("tls with %s: %w", addr, err), raw.Close())
+	conn, err := n.identity.Client(ctx, raw, id, cluster.ALPNPeer)
+	if err != nil {
+		return nil, fmt.Errorf("tls with %s: %w", addr, err)
 	}
 	return conn, nil
 }

@@ -72,7 +72,7 @@ func NewServer(b Backend, o ServerOptions) *Server {
 	return s
 }
 
-// Serve answers on connections that are *tls.Conn, until Shutdown.
+// Serve answers on connections that have finished TLS, until Shutdown.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(memberListener{Listener: l, peerID: s.o.PeerID}); !errors.Is(err, http.ErrServerClosed) {
 		return storage.E("peer.Serve", storage.KindInternal, err)
@@ -103,7 +103,7 @@ func (l memberListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // net/http knows these errors
 		}
-		if t, ok := c.(*tls.Conn); ok {
+		if t, ok := c.(interface{ ConnectionState() tls.ConnectionState }); ok {
 			if id, ok := l.peerID(t.ConnectionState()); ok {
 				return memberConn{Conn: c, id: id}, nil
 			}
