@@ -47,6 +47,7 @@ type benchOptions struct {
 	dir         string
 	profile     string
 	self        bool
+	selfNodes   int
 	nodeArgs    []string
 }
 
@@ -71,7 +72,8 @@ func benchCommand() *cobra.Command {
 	f.BoolVar(&o.idempotent, "idempotency-keys", true, "send one with each put, as the client's commands do")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "directory for the fsync measurement and the nodes of self: on the disk to be measured")
 	f.StringVar(&o.profile, "profile", "", "directory for CPU, allocs, mutex and block profiles of each node in each workload")
-	f.BoolVar(&o.self, "self", false, "start three nodes on spare ports for it, each a process of its own, and stop them")
+	f.BoolVar(&o.self, "self", false, "start nodes on spare ports for it, each a process of its own, and stop them")
+	f.IntVar(&o.selfNodes, "nodes", goalNodes, fmt.Sprintf("how many nodes self starts, %d at most; the goals are of %d", selfNodesMax, goalNodes))
 	f.StringArrayVar(&o.nodeArgs, "node-arg", nil, "one more flag for the nodes of self")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	cmd.AddCommand(floorServerCommand())
@@ -115,7 +117,9 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	if err != nil && len(b.report.Rows) == 0 {
 		return err
 	}
-	b.report.Goals = goalsOf(&b.report)
+	if b.report.Nodes = len(o.client.urls); !o.self || o.selfNodes == goalNodes {
+		b.report.Goals = goalsOf(&b.report)
+	}
 	return errors.Join(err, show(cmd, b.report, func(w io.Writer) { printBench(w, &b.report) })) // minutes of work: what is there is shown
 }
 
@@ -135,6 +139,10 @@ func (o *benchOptions) check() error {
 		return fmt.Errorf("concurrency: %d is not 0 to %d", o.concurrency, concurrencyMax)
 	case o.rate < 0 || o.rate > rateMost:
 		return fmt.Errorf("rate: %g is not 0 to %g", o.rate, float64(rateMost))
+	case o.selfNodes < 1 || o.selfNodes > selfNodesMax:
+		return fmt.Errorf("nodes: %d is not 1 to %d", o.selfNodes, selfNodesMax)
+	case o.selfNodes != goalNodes && !o.self:
+		return errors.New("nodes: only self starts any")
 	case o.duration <= 0:
 		return errors.New("duration: more than nothing is wanted")
 	case !puts && (slices.Contains(o.works, workGet) || slices.Contains(o.works, workMixed)):

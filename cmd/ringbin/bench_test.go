@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ringbin/node"
 	"ringbin/storage"
 )
 
@@ -220,6 +221,38 @@ func TestRowOfSamples(t *testing.T) {
 		row.settle(s[0], s[1], s[1])
 		if row.ServerCPUMicros != -1 || row.WrittenPerByte != -1 || row.CommandsPerRound != -1 {
 			t.Errorf("%+v", row)
+		}
+	}
+}
+
+// What is measured is the ring that stays: no part of it moves, and no member
+// is still to get its own.
+func TestIsSettled(t *testing.T) {
+	t.Parallel()
+	settled := func(nodes int) *node.ClusterStatus {
+		s := &node.ClusterStatus{RingVersion: 1, R: min(3, nodes)}
+		for i := range nodes {
+			s.Nodes = append(s.Nodes, node.MemberStatus{Alive: true, Voter: i < 5 && nodes != 4 || i < 3, Partitions: 1})
+		}
+		return s
+	}
+	for _, nodes := range []int{1, 3, 4, 5, 7} {
+		if !isSettled(settled(nodes), nodes) {
+			t.Errorf("%d nodes are not settled", nodes)
+		}
+		for name, change := range map[string]func(*node.ClusterStatus){
+			"no ring":       func(s *node.ClusterStatus) { s.RingVersion = 0 },
+			"a next ring":   func(s *node.ClusterStatus) { s.NextRing = 2 },
+			"too few":       func(s *node.ClusterStatus) { s.Nodes = s.Nodes[1:] },
+			"fewer copies":  func(s *node.ClusterStatus) { s.R-- },
+			"one is down":   func(s *node.ClusterStatus) { s.Nodes[0].Alive = false },
+			"one is empty":  func(s *node.ClusterStatus) { s.Nodes[nodes-1].Partitions = 0 },
+			"one less vote": func(s *node.ClusterStatus) { s.Nodes[0].Voter = false },
+		} {
+			s := settled(nodes)
+			if change(s); isSettled(s, nodes) {
+				t.Errorf("%d nodes, %s: settled", nodes, name)
+			}
 		}
 	}
 }

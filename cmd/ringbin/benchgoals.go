@@ -16,6 +16,9 @@ type goal struct {
 	Met   bool    `json:"met"`
 }
 
+// goalNodes is how many nodes the goals are of.
+const goalNodes = 3
+
 // Units of goals.
 const (
 	unitMicros  = "us"

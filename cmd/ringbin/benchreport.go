@@ -10,6 +10,7 @@ import (
 // benchReport is what a run measured.
 type benchReport struct {
 	Machine machine `json:"machine"`
+	Nodes   int     `json:"nodes"` // that are measured
 	// Floors are of a bare HTTP server that answers from memory.
 	Floors []benchRow `json:"floors"`
 	Rows   []benchRow `json:"rows"`
@@ -105,8 +106,8 @@ func (r *benchRow) settle(before, after, settled sample) {
 }
 
 func printBench(w io.Writer, r *benchReport) {
-	_, _ = fmt.Fprintf(w, "this machine: %d CPUs, %.0f fsyncs/s (4 KiB appends), SHA-512 %.0f MiB/s on one core\n\n",
-		r.Machine.CPUs, r.Machine.FsyncsPerSecond, r.Machine.SHA512MiBPerSec)
+	_, _ = fmt.Fprintf(w, "nodes: %d; this machine: %d CPUs, %.0f fsyncs/s (4 KiB appends), SHA-512 %.0f MiB/s on one core\n\n",
+		r.Nodes, r.Machine.CPUs, r.Machine.FsyncsPerSecond, r.Machine.SHA512MiBPerSec)
 	table(w, "KIND\tSIZE\tAT ONCE\tOPS\tFAILED\tOPS/S\tMIB/S\tP50 MS\tP99 MS\tP99.9 MS\tSERVER CPU US/OP\tAFTER\tWRITTEN/BYTE\tCOMMANDS/APPEND", func(line func(string, ...any)) {
 		for _, x := range slices.Concat(r.Floors, r.Rows) {
 			line("%s\t%s\t%d\t%d\t%d\t%.0f\t%.1f\t%.2f\t%.2f\t%.2f\t%s\t%s\t%s\t%s", x.Kind, sizeText(x.SizeBytes), x.Concurrency, x.Ops, x.Failed,

@@ -16,16 +16,19 @@ import (
 	"time"
 
 	"ringbin/cluster"
+	"ringbin/node"
 )
 
 // Numbers of a cluster that is started to be measured.
 const (
-	selfNodes   = 3
-	selfReady   = 60 * time.Second
-	selfPoll    = 50 * time.Millisecond
-	selfBalance = 1 << 50 // cents: no upload fails for money
-	selfRate    = 1e9     // requests a minute: limits are kept, and never met
-	selfLogTail = 2000    // bytes of a failed node's log
+	selfNodesMax = 9
+	selfReady    = 60 * time.Second
+	selfSettled  = 2 * time.Minute
+	selfCopies   = 3 // of each blob, where there are so many nodes
+	selfPoll     = 50 * time.Millisecond
+	selfBalance  = 1 << 50 // cents: no upload fails for money
+	selfRate     = 1e9     // requests a minute: limits are kept, and never met
+	selfLogTail  = 2000    // bytes of a failed node's log
 )
 
 // benchCluster is nodes that run as processes of their own, as in production:
@@ -56,6 +59,9 @@ func withBenchCluster(ctx context.Context, o *benchOptions, measure func(*benchC
 	c := &benchCluster{dir: dir}
 	err = c.start(ctx, o)
 	if err == nil {
+		err = c.ready(ctx)
+	}
+	if err == nil {
 		err = c.prepare(ctx)
 	}
 	if err == nil {
@@ -82,21 +88,26 @@ func (c *benchCluster) start(ctx context.Context, o *benchOptions) error {
 	if err != nil {
 		return err
 	}
-	addrs, err := sparePorts(ctx, portsOfNode*selfNodes)
+	addrs, err := sparePorts(ctx, portsOfNode*o.selfNodes)
 	if err != nil {
 		return err
 	}
 	nodes := slices.Collect(slices.Chunk(addrs, portsOfNode))
-	var join []string
-	for _, a := range nodes {
-		join = append(join, a[1])
+	var founders []string // they vote, and are as many as shall; the others join them
+	for _, a := range nodes[:cluster.VoterTarget(len(nodes))] {
+		founders = append(founders, a[1])
 	}
 	for i, a := range nodes {
 		name := "n" + strconv.Itoa(i+1)
 		args := []string{
 			"serve", "--data-dir", filepath.Join(c.dir, name), "--name", name, "--http", a[0], "--rpc", a[1], "--gossip", a[2], "--admin", a[3],
-			"--cluster-secret-file", secretFile, "--bootstrap-expect", strconv.Itoa(selfNodes), "--join", strings.Join(join, ","),
-			"--free-floor-bytes=-1", "--ballast-bytes=0", "--log-level=error",
+			"--cluster-secret-file", secretFile, "--free-floor-bytes=-1", "--ballast-bytes=0", "--log-level=error",
+		}
+		if len(nodes) > 1 { // else it is a cluster by itself
+			args = append(args, "--join", strings.Join(founders, ","))
+		}
+		if i < len(founders) {
+			args = append(args, "--bootstrap-expect", strconv.Itoa(len(founders)))
 		}
 		if o.profile != "" {
 			args = append(args, "--profile-waits")
@@ -162,8 +173,8 @@ func startProcess(ctx context.Context, logFile, dir, program string, args []stri
 	return p, nil
 }
 
-// prepare waits for the cluster, lifts its limits, and makes an account.
-func (c *benchCluster) prepare(ctx context.Context) error {
+// ready waits until each node is.
+func (c *benchCluster) ready(ctx context.Context) error {
 	ready, cancel := context.WithTimeout(ctx, selfReady)
 	defer cancel()
 	for i, u := range c.urls {
@@ -178,9 +189,48 @@ func (c *benchCluster) prepare(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// isSettled reports whether all of so many nodes own their part of the ring, as
+// many vote as shall, and nothing is about to move.
+func isSettled(s *node.ClusterStatus, nodes int) bool {
+	voters := 0
+	for _, n := range s.Nodes {
+		if !n.Alive || n.Partitions == 0 {
+			return false
+		}
+		if n.Voter {
+			voters++
+		}
+	}
+	return len(s.Nodes) == nodes && voters == cluster.VoterTarget(nodes) && s.RingVersion > 0 && s.NextRing == 0 && s.R == min(selfCopies, nodes)
+}
+
+// settle waits until the ring is what it will be while it is measured.
+func (c *benchCluster) settle(ctx context.Context, op *client) error {
+	ctx, cancel := context.WithTimeout(ctx, selfSettled)
+	defer cancel()
+	for {
+		var s node.ClusterStatus
+		err := op.call(ctx, http.MethodGet, "/api/admin/cluster", nil, &s)
+		if err == nil && isSettled(&s, len(c.procs)) {
+			return nil
+		}
+		if !pause(ctx, selfPoll) {
+			return errors.Join(fmt.Errorf("the ring is not settled: %w", ctx.Err()), err)
+		}
+	}
+}
+
+// prepare waits for the ring, lifts the cluster's limits, and makes an account.
+func (c *benchCluster) prepare(ctx context.Context) error {
 	o := clientOptions{urls: c.urls, adminToken: c.token, timeout: selfReady}
 	op, err := o.operator()
 	if err != nil {
+		return err
+	}
+	if err := c.settle(ctx, op); err != nil {
 		return err
 	}
 	settings := map[string]int64{"rate_limit_ip_per_minute": selfRate, "rate_limit_key_per_minute": selfRate}

@@ -3,6 +3,7 @@
 package meta
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,7 +30,9 @@ type growth struct {
 	b     *testing.B
 	dir   string
 	index uint64
-	taken uint64 // uploads
+	taken uint64          // uploads
+	refs  int64           // references that there have to be
+	twice map[uint64]bool // uploads whose content was uploaded again
 }
 
 // Numbers of growing.
@@ -37,16 +40,23 @@ const (
 	growthPerSecond = 1000 // uploads of FSM time
 	growthPack      = 64   // commands in one entry
 	growthMeasured  = 1000 // entries, at most, that the cost of a commit is the mean of
-	growthMost      = 1_000_000
+	growthOthers    = 100  // entries, at most, of what is measured beside that
+	growthMost      = 100_000
+	growthShort     = 16 // one upload in so many is for a day only, and expires
+	growthSweep     = 500
+	growthHot       = 1000
+	growthPage      = 100
 )
 
 func newGrowth(b *testing.B) *growth {
 	b.Helper()
-	g := &growth{b: b, dir: b.TempDir(), world: world{t: b, now: testStart}}
+	g := &growth{b: b, dir: b.TempDir(), world: world{t: b, now: testStart}, twice: map[uint64]bool{}}
 	g.open()
 	g.found()
 	g.index = uint64(len(g.log))
-	g.must(CreateAccount{ID: "bob", Email: "bob@example.org", Name: "Bob", BalanceCents: balanceMax / 2, EntryID: "opening-bob"})
+	for _, id := range []string{"bob", "eve"} {
+		g.must(CreateAccount{ID: id, Email: id + "@example.org", Name: id, BalanceCents: balanceMax / 4, EntryID: "opening-" + id})
+	}
 	g.index = uint64(len(g.log))
 	b.Cleanup(func() {
 		if err := g.f.Close(); err != nil {
@@ -64,26 +74,45 @@ func (g *growth) open() {
 	g.f = f
 }
 
+// random is what is known again by its purpose and number.
+func random(purpose byte, number uint64, bytes int) []byte {
+	rng := rand.New(rand.NewPCG(number, uint64(purpose)))
+	var b []byte
+	for len(b) < bytes {
+		b = binary.BigEndian.AppendUint64(b, rng.Uint64())
+	}
+	return b[:bytes]
+}
+
 // cid names content that is as good as any, without making it.
 func (g *growth) cid(i uint64) storage.CID {
 	const size = 64 << 10
 	name := binary.BigEndian.AppendUint64(nil, size)[2:]
-	rng := rand.New(rand.NewPCG(i, 0))
-	for range 8 {
-		name = binary.BigEndian.AppendUint64(name, rng.Uint64())
-	}
-	cid, err := storage.CIDFromBinary(name)
+	cid, err := storage.CIDFromBinary(append(name, random('c', i, 64)...))
 	if err != nil {
 		g.b.Fatal(err)
 	}
 	return cid
 }
 
+// command is an upload with ids such as nodes make them.
+func (g *growth) command(account string, content uint64, days int) (Header, Command) {
+	c := g.upload(account, g.cid(content), days)
+	g.ids++
+	g.refs++
+	c.EntryID = "txn_" + base64.RawURLEncoding.EncodeToString(random('e', g.ids, 15))
+	return Header{ID: RequestID(random('r', g.ids, 16)), NotAfter: g.now + minute}, c
+}
+
 // next is the command of the next upload.
 func (g *growth) next() (Header, Command) {
-	c := g.upload("bob", g.cid(g.taken), 30)
+	days := 30
+	if g.taken%growthShort == 0 {
+		days = 1
+	}
+	h, c := g.command("bob", g.taken, days)
 	g.taken++
-	return Header{ID: g.nextID(), NotAfter: g.now + minute}, c
+	return h, c
 }
 
 func (g *growth) commands(n int) [][]byte {
@@ -94,6 +123,15 @@ func (g *growth) commands(n int) [][]byte {
 	}
 	g.now += int64(n) * 1000 / growthPerSecond
 	return commands
+}
+
+// lasting returns the number of content that does not expire soon.
+func lasting(rng *rand.Rand, n uint64) uint64 {
+	i := rng.Uint64N(n)
+	if i%growthShort == 0 {
+		i++
+	}
+	return i
 }
 
 // apply carries out commands as one entry.
@@ -115,24 +153,145 @@ func (g *growth) cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// cost is the CPU time of each of n things that do does, in microseconds.
+func (g *growth) cost(n int, do func()) float64 {
+	start := g.cpuTime()
+	do()
+	return float64((g.cpuTime() - start).Nanoseconds()) / 1000 / float64(max(1, n))
+}
+
 // grow goes on to so many references, and returns the CPU time that each took
-// of the last ones.
-func (g *growth) grow(references uint64) time.Duration {
-	var took time.Duration
-	measured := 0
-	for g.taken < references {
-		commands := g.commands(int(min(growthPack, references-g.taken)))
-		start := g.cpuTime()
-		g.apply(commands)
-		if references-g.taken <= growthMeasured*growthPack {
-			took += g.cpuTime() - start
-			measured += len(commands)
+// of the last ones, compactions behind them included.
+func (g *growth) grow(references uint64) float64 {
+	for references-g.taken > growthMeasured*growthPack {
+		g.apply(g.commands(growthPack))
+	}
+	n := int(references - g.taken)
+	making := g.making()
+	cost := g.cost(n, func() {
+		for g.taken < references {
+			g.apply(g.commands(int(min(growthPack, references-g.taken))))
 		}
+	})
+	g.check()
+	return cost - making
+}
+
+// making is what it costs to make a command, which is no part of carrying it out.
+func (g *growth) making() float64 {
+	taken, refs := g.taken, g.refs
+	cost := g.cost(growthPack*growthPack, func() {
+		for range growthPack {
+			g.commands(growthPack)
+		}
+	})
+	g.taken, g.refs = taken, refs
+	return cost
+}
+
+func (g *growth) check() {
+	if got := g.f.Counts().References; got != g.refs {
+		g.b.Fatalf("%d references, want %d", got, g.refs)
 	}
-	if got := g.f.Counts().References; got != int64(references) {
-		g.b.Fatalf("%d references, want %d", got, references)
+}
+
+// repeat uploads random content that is there, through another account.
+func (g *growth) repeat(rng *rand.Rand) float64 {
+	var entries [][][]byte
+	for range min(growthOthers, int(g.taken)/growthPack/4) {
+		var commands [][]byte
+		for len(commands) < growthPack {
+			if i := lasting(rng, g.taken); !g.twice[i] {
+				g.twice[i] = true
+				h, c := g.command("eve", i, 30)
+				commands = append(commands, g.encoded(&h, c))
+			}
+		}
+		entries = append(entries, commands)
 	}
-	return took / time.Duration(max(1, measured))
+	cost := g.cost(len(entries)*growthPack, func() {
+		for _, commands := range entries {
+			g.apply(commands)
+		}
+	})
+	g.check()
+	return cost
+}
+
+// sweep carries out a Sweep and returns how many references it removed.
+func (g *growth) sweep(limit int) int {
+	h := Header{ID: RequestID(random('s', g.index, 16)), NotAfter: g.now + minute}
+	g.apply([][]byte{g.encoded(&h, Sweep{Limit: limit})})
+	swept := g.refs - g.f.Counts().References
+	g.refs -= swept
+	return int(swept)
+}
+
+// expire sweeps what was for a day, from the oldest on.
+func (g *growth) expire() float64 {
+	g.now += (25 * time.Hour).Milliseconds()
+	g.sweep(1) // time goes on, and with it requests are forgotten
+	swept := 0
+	cost := g.cost(1, func() {
+		for range growthOthers * growthPack / growthSweep {
+			swept += g.sweep(growthSweep)
+		}
+	})
+	if swept == 0 {
+		g.b.Fatal("nothing has expired")
+	}
+	return cost / float64(swept)
+}
+
+// look looks random content up.
+func (g *growth) look(n int, number func() uint64) float64 {
+	return g.cost(n, func() {
+		for range n {
+			if _, found, err := g.f.Blob(g.cid(number()), g.now); err != nil || !found {
+				g.b.Fatalf("%t, %v", found, err)
+			}
+		}
+	})
+}
+
+// pages lists pages of an account, from the newest on.
+func (g *growth) pages(n int) float64 {
+	return g.cost(n, func() {
+		cursor := ""
+		for range n {
+			page, next, err := g.f.References("bob", cursor, growthPage, g.now)
+			if err != nil || len(page) == 0 {
+				g.b.Fatal(len(page), err)
+			}
+			cursor = next
+		}
+	})
+}
+
+// counter counts the bytes of a snapshot.
+type counter struct{ bytes int64 }
+
+func (c *counter) Write(b []byte) (int, error) {
+	c.bytes += int64(len(b))
+	return len(b), nil
+}
+func (*counter) ID() string    { return "counter" }
+func (*counter) Close() error  { return nil }
+func (*counter) Cancel() error { return nil }
+
+func (g *growth) snapshot() (cost float64, bytes int64) {
+	var c counter
+	cost = g.cost(1, func() {
+		s, err := g.f.Snapshot()
+		if err == nil {
+			err = s.Persist(&c)
+			s.Release()
+		}
+		if err != nil {
+			g.b.Fatal(err)
+		}
+	})
+	return cost, c.bytes
 }
 
 // reopen returns how long it takes to open the metadata after a clean end.
@@ -166,9 +325,35 @@ func (g *growth) diskBytes() int64 {
 	return sum
 }
 
-// BenchmarkGrowth is what metadata of more and more references cost: ns/op is of
-// looking one up, the others are named. All references are made by commands.
-// RINGBIN_GROWTH is how many there are at most: ten million take a while.
+// measured are all figures at so many references.
+func (g *growth) measured(n uint64) map[string]float64 {
+	m := map[string]float64{}
+	m["cpu-us/commit"] = g.grow(n)
+	m["ms/open"] = float64(g.reopen().Milliseconds())
+	m["B/reference"] = float64(g.diskBytes()) / float64(n)
+	rng := rand.New(rand.NewPCG(n, 1))
+	making := g.cost(growthHot, func() {
+		for range growthHot {
+			g.cid(lasting(rng, n))
+		}
+	})
+	m["cpu-us/cold"] = g.look(min(growthOthers*growthPack, int(n/2)), func() uint64 { return lasting(rng, n) }) - making
+	var hot uint64
+	again := func() uint64 { hot = (hot + 1) % growthHot; return hot/growthShort*growthShort + 1 }
+	g.look(growthHot, again)
+	m["cpu-us/hot"] = g.look(growthHot, again) - making
+	g.pages(1)
+	m["cpu-us/page"] = g.pages(min(growthPage, int(n)/growthPage/2))
+	m["cpu-us/again"] = g.repeat(rng)
+	m["cpu-us/swept"] = g.expire()
+	cpu, bytes := g.snapshot()
+	m["cpu-s/snapshot"], m["snapshot-B/reference"] = cpu/1e6, float64(bytes)/float64(n)
+	return m
+}
+
+// BenchmarkGrowth is what metadata of more and more references cost, in CPU
+// time of the whole process. All references are made by commands. RINGBIN_GROWTH
+// is how many there are at most: ten million take half an hour and 6 GB.
 func BenchmarkGrowth(b *testing.B) {
 	most := uint64(growthMost)
 	if text, given := os.LookupEnv("RINGBIN_GROWTH"); given {
@@ -178,23 +363,15 @@ func BenchmarkGrowth(b *testing.B) {
 		}
 	}
 	g := newGrowth(b)
-	for _, n := range []uint64{1000, 100_000, 1_000_000, 10_000_000} {
-		if n > most {
-			return
-		}
-		commit := g.grow(n)
-		opened := g.reopen()
-		bytes := g.diskBytes()
+	for n := uint64(1000); n <= most; n *= 10 {
+		m := g.measured(n)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			rng := rand.New(rand.NewPCG(n, 1))
-			for b.Loop() {
-				if _, found, err := g.f.Blob(g.cid(rng.Uint64N(n)), g.now); err != nil || !found {
-					b.Fatalf("%t, %v", found, err)
-				}
+			for b.Loop() { //nolint:revive // it was measured already
 			}
-			b.ReportMetric(float64(commit.Nanoseconds())/1000, "cpu-us/commit")
-			b.ReportMetric(float64(opened.Milliseconds()), "ms/open")
-			b.ReportMetric(float64(bytes)/float64(n), "B/reference")
+			for unit, v := range m {
+				b.ReportMetric(v, unit)
+			}
+			b.ReportMetric(0, "ns/op") // says nothing
 		})
 	}
 }
