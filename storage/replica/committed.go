@@ -123,12 +123,16 @@ func (r *Replicator) look(ctx context.Context, batch []commit) {
 	var g errgroup.Group
 	g.SetLimit(pullsMax)
 	for _, c := range batch {
-		if !r.owns(c.cid) || !r.wanted(c.cid) {
+		if !r.owns(c.cid) {
 			continue
 		}
+		// Nearly all is there: whether it is still wanted is asked of the rest only.
 		held, ok, err := r.o.Owner.store.Stat(c.cid)
 		if err == nil && ok && !held.Corrupt {
 			r.regained(c.cid)
+			continue
+		}
+		if !r.wanted(c.cid) {
 			continue
 		}
 		g.Go(func() error {
