@@ -424,26 +424,30 @@ func TestPutBlob(t *testing.T) {
 	receipt := storage.Receipt{Node: "server", Incarnation: 1, CID: someCID, Generation: 2, Time: 3, RingVersion: 4}
 	r.back.putBlob = func(_ context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
 		var err error
-		got, err = io.ReadAll(body)
+		got, err = unsealed(0, cid.Size(), body)
 		if cid != someCID {
 			t.Errorf("for %s", cid)
 		}
 		return receipt, err
 	}
+	upload := func() io.Reader { return sealed(0, someCID.Size(), bytes.NewReader(someContent)) }
 	for range 2 {
-		must0(t, receipt)(r.PutBlob(t.Context(), "server", someCID, bytes.NewReader(someContent)))
+		must0(t, receipt)(r.PutBlob(t.Context(), "server", someCID, upload()))
 		if !bytes.Equal(got, someContent) {
 			t.Errorf("%d bytes arrive", len(got))
 		}
 	}
-	// A surplus is the owner's to see.
-	must0(t, receipt)(r.PutBlob(t.Context(), "server", someCID, io.MultiReader(bytes.NewReader(someContent), bytes.NewReader([]byte("more")))))
-	if len(got) != len(someContent)+4 {
-		t.Errorf("%d bytes arrive of %d", len(got), len(someContent)+4)
+	for name, body := range map[string]io.Reader{
+		"more":  io.MultiReader(upload(), bytes.NewReader([]byte("more"))),
+		"fewer": io.LimitReader(upload(), someCID.Size()),
+	} {
+		if _, err := r.PutBlob(t.Context(), "server", someCID, body); err == nil {
+			t.Errorf("a stream of %s bytes than its blob has is sent", name)
+		}
 	}
 	for name, bad := range map[string]storage.Receipt{"of another node": {Node: "n9", CID: someCID}, "of another blob": {Node: "server"}} {
 		receipt = bad
-		if _, err := r.PutBlob(t.Context(), "server", someCID, bytes.NewReader(someContent)); storage.KindOf(err) != storage.KindCorrupt {
+		if _, err := r.PutBlob(t.Context(), "server", someCID, upload()); storage.KindOf(err) != storage.KindCorrupt {
 			t.Errorf("a receipt %s: %v", name, err)
 		}
 	}
