@@ -242,7 +242,7 @@ func (s *Store) writeChunks(ctx context.Context, t *blobTable, cid CID, body io.
 		if n < len(value.bytes) {
 			return v.verdict() // it ended early
 		}
-		value.end()
+		value.end(v.sum(value.bytes))
 	}
 	if _, err := v.fill(ctx, nil); err != nil {
 		return err
