@@ -3,7 +3,6 @@ package peer
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -173,8 +172,11 @@ func (r *rpcTest) client(t *testing.T, id storage.NodeID) *Client {
 	t.Helper()
 	identity := r.issue(t, id)
 	dial := func(ctx context.Context, addr string, want storage.NodeID) (net.Conn, error) {
-		d := tls.Dialer{Config: identity.ClientTLS(want, cluster.ALPNPeer)}
-		return d.DialContext(ctx, "tcp", addr)
+		raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		return identity.Client(ctx, raw, want, cluster.ALPNPeer)
 	}
 	c := NewClient(ClientOptions{
 		Dial:     func(ctx context.Context, want storage.NodeID) (net.Conn, error) { return dial(ctx, r.addr, want) },
