@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
+	"math"
 	"net"
 	"sync"
 
@@ -14,7 +16,7 @@ import (
 // them by itself costs about as much as to encrypt it.
 const (
 	recordBytes   = 16 << 10
-	gatheredBytes = 15 * recordBytes      // of content that goes out in one write
+	gatheredBytes = 17 * recordBytes      // that go out in one write: a piece of a sealed stream
 	gatheredRoom  = gatheredBytes + 8<<10 // with what the records add to it
 	readAhead     = 128 << 10
 )
@@ -69,6 +71,43 @@ func (c *Conn) write(p []byte) (int, error) {
 		return 0, failed
 	}
 	return n, err //nolint:wrapcheck // net/http knows these errors
+}
+
+// ReadFrom implements io.ReaderFrom: through it net/http sends bodies of a known
+// length. One that comes in parts writes them as they lie; in chunks, or through
+// a buffer, each would be copied and torn.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	body, ok := r.(*io.LimitedReader)
+	if !ok {
+		body = &io.LimitedReader{R: r, N: math.MaxInt64}
+	}
+	parts, ok := body.R.(io.WriterTo)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{c}, r) //nolint:wrapcheck // net/http knows these errors
+	}
+	n, err := parts.WriteTo(&limitedWriter{c: c, left: body.N})
+	if body.N -= n; errors.Is(err, errLimit) {
+		return n, nil
+	}
+	return n, err //nolint:wrapcheck // net/http knows these errors
+}
+
+var errLimit = errors.New("a body goes on after its length")
+
+// limitedWriter takes so many bytes.
+type limitedWriter struct {
+	c    *Conn
+	left int64
+}
+
+// Write implements io.Writer.
+func (w *limitedWriter) Write(p []byte) (int, error) {
+	fits := p[:min(int64(len(p)), w.left)]
+	n, err := w.c.Write(fits)
+	if w.left -= int64(n); err == nil && len(fits) < len(p) {
+		err = errLimit
+	}
+	return n, err
 }
 
 // rawConn is the connection below TLS. TLS writes in order, and reads in one

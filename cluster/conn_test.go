@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -88,6 +89,59 @@ func TestConnGathers(t *testing.T) {
 		}
 		if ours.raw.room != nil || theirs.raw.ahead != nil {
 			t.Errorf("after %d bytes memory is held", n)
+		}
+	}
+}
+
+// parts is a body that writes itself.
+type parts [][]byte
+
+func (p *parts) Read([]byte) (int, error) { return 0, errors.New("a part is copied") }
+
+func (p *parts) WriteTo(w io.Writer) (int64, error) {
+	var written int64
+	for _, part := range *p {
+		n, err := w.Write(part)
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// Bodies of a known length go out as they lie, and no longer than that.
+func TestConnReadFrom(t *testing.T) {
+	t.Parallel()
+	below, other := net.Pipe()
+	ours, theirs, _ := connPair(t, below, other)
+	all := randomBytes(600_000)
+	cut := func() *parts { return &parts{all[:200_000], all[200_000:200_003], all[200_003:]} }
+	for name, tc := range map[string]struct {
+		body io.Reader
+		want int
+	}{
+		"parts":                   {cut(), len(all)},
+		"parts of a known length": {io.LimitReader(cut(), int64(len(all))), len(all)},
+		"parts that go on":        {io.LimitReader(cut(), 200_001), 200_001},
+		"parts that end early":    {io.LimitReader(cut(), 700_000), len(all)},
+		"another reader":          {io.LimitReader(io.MultiReader(bytes.NewReader(all)), 300_000), 300_000},
+	} {
+		type sent struct {
+			n   int64
+			err error
+		}
+		done := make(chan sent, 1)
+		go func() {
+			n, err := ours.ReadFrom(tc.body)
+			done <- sent{n, err}
+		}()
+		got := make([]byte, tc.want)
+		if _, err := io.ReadFull(theirs, got); err != nil || !bytes.Equal(got, all[:tc.want]) {
+			t.Fatalf("%s: what arrives is something else: %v", name, err)
+		}
+		if s := <-done; s.err != nil || s.n != int64(tc.want) {
+			t.Errorf("%s: %d bytes are sent, not %d: %v", name, s.n, tc.want, s.err)
 		}
 	}
 }

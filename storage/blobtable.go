@@ -75,12 +75,15 @@ type tableValue struct {
 	bytes []byte // to be filled
 }
 
-// end seals a value that is filled, and its block.
-func (v *tableValue) end() {
+// end seals a value that is filled, and its block. The CRC is that of its bytes.
+func (v *tableValue) end(sum uint32) {
 	t := v.t
-	n := len(appendSeal(v.key, v.bytes))
-	block := v.head[:len(v.head)+n] // one memory with the sealed bytes
-	block = appendBlockEnd(append(block, 0, 0, 0, 0, 1, 0, 0, 0))
+	n := len(v.bytes) + sealBytes
+	block := v.head[:len(v.head)+len(v.bytes)] // one memory with the bytes
+	block = binary.LittleEndian.AppendUint32(block, joinCRC(crc32.Checksum(v.key, crcTable), sum, len(v.bytes)))
+	block = append(block, 0, 0, 0, 0, 1, 0, 0, 0)
+	begun := joinCRC(crc32.Checksum(v.head, crcTable), sum, len(v.bytes))
+	block = endBlock(block, begun, len(v.head)+len(v.bytes))
 	t.index.add(append(bytes.Clone(v.key), keyTrailer[:]...), t.handle(len(block)))
 	t.out.advance(len(block))
 	t.values, t.keyed, t.valued = t.values+1, t.keyed+uint64(len(v.key)+trailerBytes), t.valued+uint64(n)
@@ -93,7 +96,7 @@ func (t *blobTable) set(key, value []byte) error {
 		return err
 	}
 	copy(v.bytes, value)
-	v.end()
+	v.end(crc32.Checksum(value, crcTable))
 	return nil
 }
 
@@ -105,9 +108,12 @@ func (t *blobTable) handle(n int) []byte {
 }
 
 // appendBlockEnd adds what stands behind each block.
-func appendBlockEnd(b []byte) []byte {
+func appendBlockEnd(b []byte) []byte { return endBlock(b, 0, 0) }
+
+// endBlock is appendBlockEnd for a block whose first n bytes have this CRC.
+func endBlock(b []byte, begun uint32, n int) []byte {
 	b = append(b, noCompress)
-	crc := crc32.Checksum(b, crcTable)
+	crc := crc32.Update(begun, crcTable, b[n:])
 	return binary.LittleEndian.AppendUint32(b, (crc>>15|crc<<17)+0xa282ead8) // as Pebble hides checksums of checksums
 }
 

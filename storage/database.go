@@ -42,6 +42,8 @@ type database struct {
 	db     *pebble.DB
 	users  sync.WaitGroup // who uses it at the moment
 
+	ingests ingests // of large blobs' tables
+
 	garbage atomic.Int64 // bytes of small blobs that were erased and not reclaimed
 
 	mu       sync.Mutex // protects the fields below

@@ -14,16 +14,19 @@ import (
 const (
 	directAlign = 4 << 10
 	directWrite = 1 << 20
+	cachedEnd   = directAlign // at the end of a file, at least
 )
 
 // directFile is a file that is written once, in order, and past the page cache
 // where the file system lets it: to copy every byte into the cache costs several
-// times more than the disk does. It gathers writes in memory that the bytes can
-// be made in, see reserve.
+// times more than the disk does. Its first page and its end go through the cache
+// all the same: Pebble reads these as it takes a table in, and would wait for the
+// disk. It gathers writes in memory that the bytes can be made in, see reserve.
 type directFile struct {
 	f      vfs.File
 	buf    []byte // begins at a page
 	n      int    // bytes of buf that wait to be written
+	begun  bool   // the first page is written
 	direct bool
 }
 
@@ -39,7 +42,7 @@ func (s *Store) createDirect(path string, reserve int) (*directFile, error) {
 		b := pages(size)
 		buf = &b
 	}
-	return &directFile{f: f, buf: *buf, direct: setDirect(f.Fd(), true)}, nil
+	return &directFile{f: f, buf: *buf}, nil
 }
 
 var directBuffers sync.Pool
@@ -55,7 +58,7 @@ func pages(size int) []byte {
 // advance says so.
 func (d *directFile) reserve(n int) ([]byte, error) {
 	if d.n >= directWrite {
-		if err := d.flush(); err != nil {
+		if err := d.flush(d.n); err != nil {
 			return nil, err
 		}
 	}
@@ -79,10 +82,19 @@ func (d *directFile) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// flush writes whole pages; what is left of the last one moves to the front.
-func (d *directFile) flush() error {
-	whole := d.n &^ (directAlign - 1)
-	if err := d.put(d.buf[:whole]); err != nil {
+// flush writes the whole pages of the first n bytes that wait; what is left moves
+// to the front.
+func (d *directFile) flush(n int) error {
+	whole := n &^ (directAlign - 1)
+	out := d.buf[:whole]
+	if !d.begun && whole > 0 {
+		if err := d.put(out[:directAlign]); err != nil {
+			return err
+		}
+		out = out[directAlign:]
+		d.begun, d.direct = true, setDirect(d.f.Fd(), true)
+	}
+	if err := d.put(out); err != nil {
 		return err
 	}
 	d.n = copy(d.buf, d.buf[whole:d.n])
@@ -107,8 +119,8 @@ func (d *directFile) put(p []byte) error {
 // finish writes what is left, and returns after the fsync: a disk may keep in
 // memory what came past the page cache, and the file's size is metadata.
 func (d *directFile) finish() error {
-	err := d.flush()
-	if err == nil && d.n > 0 { // not a page: through the cache
+	err := d.flush(max(0, d.n-cachedEnd))
+	if err == nil && d.n > 0 {
 		if d.direct && !setDirect(d.f.Fd(), false) {
 			err = errors.New("a file does not go back to the page cache")
 		} else {

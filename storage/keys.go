@@ -90,8 +90,6 @@ func cidOfKey(key []byte) (CID, error) {
 	return CIDFromBinary(key[1 : 1+hashedCIDBytes])
 }
 
-var crcTable = crc32.MakeTable(crc32.Castagnoli)
-
 // sealed values end in a CRC-32C over their key and all that goes before: a
 // value that lies under another key than its own does not pass either.
 const sealBytes = 4

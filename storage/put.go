@@ -180,7 +180,7 @@ func (s *Store) putLarge(ctx context.Context, cid CID, body io.Reader, m Mark) (
 	info, err := s.publish(cid, m, func(remark bool) error {
 		v := s.use()
 		defer v.release()
-		// Ingest links the table in and syncs directory and manifest. Over a
+		// Ingest links tables in and syncs directory and manifest. Over a
 		// corrupt copy, its table goes with the same step: left below the new one,
 		// it would be in the way of each list and compaction. A snapshot that still
 		// counts blobs would lose it, too.
@@ -188,7 +188,9 @@ func (s *Store) putLarge(ctx context.Context, cid CID, body io.Reader, m Mark) (
 		if start, end := s.lay.span(cid); remark && s.counts.counted.Load() {
 			_, err = v.cur.db.IngestAndExcise(ctx, []string{path}, nil, nil, pebble.KeyRange{Start: start, End: end})
 		} else {
-			err = v.cur.db.Ingest(ctx, []string{path})
+			err = v.cur.ingests.do(path, func(paths []string) error {
+				return v.cur.db.Ingest(context.WithoutCancel(ctx), paths) //nolint:wrapcheck // publish does
+			})
 		}
 		if err == nil && remark {
 			err = s.writeMark(v.cur.db, BlobInfo{CID: cid, Generation: m.Generation, Time: m.Time})
@@ -240,7 +242,7 @@ func (s *Store) writeChunks(ctx context.Context, t *blobTable, cid CID, body io.
 		if n < len(value.bytes) {
 			return v.verdict() // it ended early
 		}
-		value.end()
+		value.end(v.sum(value.bytes))
 	}
 	if _, err := v.fill(ctx, nil); err != nil {
 		return err

@@ -42,10 +42,15 @@ func pieceCRC(cid CID) uint32 {
 	return crc32.Checksum(bin, crcTable)
 }
 
-func sealOfPiece(begun uint32, offset int64, p []byte) uint32 {
+// beginPiece begins the CRC of the piece at an offset.
+func beginPiece(begun uint32, offset int64) uint32 {
 	var at [8]byte
 	binary.BigEndian.PutUint64(at[:], uint64(offset))
-	return crc32.Update(crc32.Update(begun, crcTable, at[:]), crcTable, p)
+	return crc32.Update(begun, crcTable, at[:])
+}
+
+func sealOfPiece(begun uint32, offset int64, p []byte) uint32 {
+	return crc32.Update(beginPiece(begun, offset), crcTable, p)
 }
 
 // Piece is a piece of a sealed stream, in memory that is shared and used again:
@@ -196,6 +201,9 @@ type Unsealed struct {
 	piece  *Piece
 	rest   []byte // checked, not handed out yet
 	err    error  // what reads give when rest is out
+
+	sum    uint32 // of the last piece
+	summed int    // its bytes, when a read returned all of them; 0 else
 }
 
 // Unseal reads the sealed stream of length bytes from offset.
@@ -205,12 +213,15 @@ func Unseal(cid CID, offset, length int64, r io.Reader) *Unsealed {
 
 // Read implements io.Reader.
 func (u *Unsealed) Read(b []byte) (int, error) {
+	u.summed = 0
 	if len(u.rest) == 0 {
 		if u.err != nil || len(b) == 0 {
 			return 0, u.err
 		}
 		if int64(len(b)) >= min(u.left, PieceBytes) {
-			return u.next(b)
+			n, err := u.next(b)
+			u.summed = n
+			return n, err
 		}
 		if err := u.fill(); err != nil {
 			return 0, err
@@ -253,7 +264,7 @@ func (u *Unsealed) fill() error {
 func (u *Unsealed) next(into []byte) (int, error) {
 	n := min(u.left, PieceBytes)
 	if n > 0 {
-		if u.err = u.check(into[:n]); u.err != nil {
+		if u.sum, u.err = u.check(into[:n]); u.err != nil {
 			return 0, u.err
 		}
 		u.offset, u.left = u.offset+n, u.left-n
@@ -266,31 +277,36 @@ func (u *Unsealed) next(into []byte) (int, error) {
 	return int(n), nil
 }
 
-// check reads a piece of as many bytes as b has.
-func (u *Unsealed) check(b []byte) error {
+// check reads a piece of as many bytes as b has, and returns their CRC.
+func (u *Unsealed) check(b []byte) (uint32, error) {
 	var head [pieceHead]byte
 	if err := full(u.r, head[:]); err != nil {
-		return err
+		return 0, err
 	}
 	if n := binary.BigEndian.Uint32(head[:]); int64(n) != int64(len(b)) {
-		return E("storage.Unseal", KindCorrupt, fmt.Errorf("a piece of %d bytes in the place of %d", n, len(b)))
+		return 0, E("storage.Unseal", KindCorrupt, fmt.Errorf("a piece of %d bytes in the place of %d", n, len(b)))
 	}
 	if err := full(u.r, b); err != nil {
-		return err
+		return 0, err
 	}
 	var seal [pieceSeal]byte
 	if err := full(u.r, seal[:]); err != nil {
-		return err
+		return 0, err
 	}
-	if sealOfPiece(u.begun, u.offset, b) != binary.BigEndian.Uint32(seal[:]) {
-		return E("storage.Unseal", KindCorrupt, errBadCRC)
+	sum := crc32.Checksum(b, crcTable)
+	if joinCRC(beginPiece(u.begun, u.offset), sum, len(b)) != binary.BigEndian.Uint32(seal[:]) {
+		return 0, E("storage.Unseal", KindCorrupt, errBadCRC)
 	}
-	return nil
+	return sum, nil
 }
+
+// lastSum is the CRC of the n bytes that the last read has returned; the bool is
+// false when that was not a whole piece.
+func (u *Unsealed) lastSum(n int) (uint32, bool) { return u.sum, n > 0 && n == u.summed }
 
 // end is io.EOF when the end comes, and nothing after it.
 func (u *Unsealed) end() error {
-	if err := u.check(nil); err != nil {
+	if _, err := u.check(nil); err != nil {
 		return err
 	}
 	var one [1]byte

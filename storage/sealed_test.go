@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"errors"
+	"hash/crc32"
 	"io"
 	"slices"
 	"testing"
@@ -190,5 +191,37 @@ func TestPutProvenByALiar(t *testing.T) {
 		if _, err := s.Put(t.Context(), cid, bytes.NewReader(content(1, size)), Mark{}); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The CRC that comes with a piece is that of the bytes that a read returned, or
+// it is not given.
+func TestUnsealedSum(t *testing.T) {
+	t.Parallel()
+	b := content(1, 2*PieceBytes+100)
+	cid := SumCID(b)
+	stream := sealedOf(t, cid, b, 0, int64(len(b)))
+	for _, room := range []int{PieceBytes, PieceBytes + 1, PieceBytes - 1, 7000} {
+		u := Unseal(cid, 0, int64(len(b)), bytes.NewReader(stream))
+		buf := make([]byte, room)
+		sums := 0
+		for {
+			n, err := u.Read(buf)
+			if sum, ok := u.lastSum(n); ok {
+				if sums++; sum != crc32.Checksum(buf[:n], crcTable) {
+					t.Errorf("room for %d: another CRC of %d bytes", room, n)
+				}
+			}
+			if _, ok := u.lastSum(n + 1); ok {
+				t.Errorf("room for %d: a CRC of more than was read", room)
+			}
+			if err != nil {
+				break
+			}
+		}
+		if want := map[bool]int{true: 3, false: 0}[room >= PieceBytes]; sums < want || room >= PieceBytes && sums != want {
+			t.Errorf("room for %d: %d CRCs, not %d", room, sums, want)
+		}
+		u.Close()
 	}
 }

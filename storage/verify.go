@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -12,6 +13,16 @@ import (
 // provenBody is a body that ends only when all of it was hashed by whoever sends it,
 // and is right.
 type provenBody struct{ io.Reader }
+
+// lastSum is the CRC of the n bytes that the last read has returned; the bool is
+// false when the body does not know it.
+func (b provenBody) lastSum(n int) (uint32, bool) {
+	u, ok := b.Reader.(*Unsealed)
+	if !ok {
+		return 0, false
+	}
+	return u.lastSum(n)
+}
 
 // verifier reads a body that has to be what a CID names.
 type verifier struct {
@@ -56,6 +67,17 @@ func (v *verifier) fill(ctx context.Context, p []byte) (int, error) {
 		_, _ = v.hash.Write(p[:n]) // never fails
 	}
 	return n, nil
+}
+
+// sum is the CRC of what fill has just filled: the one that it was checked by, if
+// that was of the same bytes.
+func (v *verifier) sum(p []byte) uint32 {
+	if b, ok := v.body.(provenBody); ok {
+		if sum, ok := b.lastSum(len(p)); ok {
+			return sum
+		}
+	}
+	return crc32.Checksum(p, crcTable)
 }
 
 // end checks that nothing follows.

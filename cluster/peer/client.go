@@ -213,7 +213,7 @@ func (c *Client) PutBlob(ctx context.Context, to storage.NodeID, cid storage.CID
 	if err != nil {
 		return receipt, storage.E(op, storage.KindInternal, err)
 	}
-	req.ContentLength = -1 // with a length the transport would copy what it can write as it lies
+	req.ContentLength = storage.SealedSize(cid.Size()) // so that the connection takes the pieces as they lie
 	req.Header.Set("Expect", "100-continue")
 	resp, err := do(c.byID, op, req)
 	if err != nil {

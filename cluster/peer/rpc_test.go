@@ -3,7 +3,6 @@ package peer
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -173,8 +172,11 @@ func (r *rpcTest) client(t *testing.T, id storage.NodeID) *Client {
 	t.Helper()
 	identity := r.issue(t, id)
 	dial := func(ctx context.Context, addr string, want storage.NodeID) (net.Conn, error) {
-		d := tls.Dialer{Config: identity.ClientTLS(want, cluster.ALPNPeer)}
-		return d.DialContext(ctx, "tcp", addr)
+		raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		return identity.Client(ctx, raw, want, cluster.ALPNPeer)
 	}
 	c := NewClient(ClientOptions{
 		Dial:     func(ctx context.Context, want storage.NodeID) (net.Conn, error) { return dial(ctx, r.addr, want) },
@@ -424,26 +426,30 @@ func TestPutBlob(t *testing.T) {
 	receipt := storage.Receipt{Node: "server", Incarnation: 1, CID: someCID, Generation: 2, Time: 3, RingVersion: 4}
 	r.back.putBlob = func(_ context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
 		var err error
-		got, err = io.ReadAll(body)
+		got, err = unsealed(0, cid.Size(), body)
 		if cid != someCID {
 			t.Errorf("for %s", cid)
 		}
 		return receipt, err
 	}
+	upload := func() io.Reader { return sealed(0, someCID.Size(), bytes.NewReader(someContent)) }
 	for range 2 {
-		must0(t, receipt)(r.PutBlob(t.Context(), "server", someCID, bytes.NewReader(someContent)))
+		must0(t, receipt)(r.PutBlob(t.Context(), "server", someCID, upload()))
 		if !bytes.Equal(got, someContent) {
 			t.Errorf("%d bytes arrive", len(got))
 		}
 	}
-	// A surplus is the owner's to see.
-	must0(t, receipt)(r.PutBlob(t.Context(), "server", someCID, io.MultiReader(bytes.NewReader(someContent), bytes.NewReader([]byte("more")))))
-	if len(got) != len(someContent)+4 {
-		t.Errorf("%d bytes arrive of %d", len(got), len(someContent)+4)
+	for name, body := range map[string]io.Reader{
+		"more":  io.MultiReader(upload(), bytes.NewReader([]byte("more"))),
+		"fewer": io.LimitReader(upload(), someCID.Size()),
+	} {
+		if _, err := r.PutBlob(t.Context(), "server", someCID, body); err == nil {
+			t.Errorf("a stream of %s bytes than its blob has is sent", name)
+		}
 	}
 	for name, bad := range map[string]storage.Receipt{"of another node": {Node: "n9", CID: someCID}, "of another blob": {Node: "server"}} {
 		receipt = bad
-		if _, err := r.PutBlob(t.Context(), "server", someCID, bytes.NewReader(someContent)); storage.KindOf(err) != storage.KindCorrupt {
+		if _, err := r.PutBlob(t.Context(), "server", someCID, upload()); storage.KindOf(err) != storage.KindCorrupt {
 			t.Errorf("a receipt %s: %v", name, err)
 		}
 	}

@@ -221,15 +221,20 @@ func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, receipt)
 }
 
-// rollingBody lets a body take as long as it moves.
+// rollingBody lets a body take as long as it moves. A read brings no more than a
+// record of TLS, so that the deadline is not set for each.
 type rollingBody struct {
-	r io.Reader
-	c *http.ResponseController
+	r   io.Reader
+	c   *http.ResponseController
+	set time.Time
 }
 
 func (b *rollingBody) Read(p []byte) (int, error) {
-	if err := b.c.SetReadDeadline(time.Now().Add(progressWithin)); err != nil {
-		return 0, fmt.Errorf("set deadline: %w", err)
+	if now := time.Now(); now.Sub(b.set) >= rollEvery {
+		if err := b.c.SetReadDeadline(now.Add(progressWithin)); err != nil {
+			return 0, fmt.Errorf("set deadline: %w", err)
+		}
+		b.set = now
 	}
 	return b.r.Read(p) //nolint:wrapcheck // a reader hands errors on
 }

@@ -30,7 +30,8 @@ const (
 	windowTimeout  = 200 * time.Millisecond // a request of a client's waits for it, and goes on without an answer
 	headerTimeout  = 5 * time.Second
 	idleTimeout    = 90 * time.Second
-	progressWithin = 30 * time.Second // a blob that moves no byte for so long is given up
+	progressWithin = 30 * time.Second // a blob that moves no byte for so long, or a little less, is given up
+	rollEvery      = time.Second
 	continueWithin = 2 * time.Second
 
 	idlePerPeer = 256 // uploads that are answered together leave so many idle: to dial again is a handshake
