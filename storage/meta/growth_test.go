@@ -3,7 +3,6 @@
 package meta
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -95,13 +94,15 @@ func (g *growth) cid(i uint64) storage.CID {
 	return cid
 }
 
-// command is an upload with ids such as nodes make them.
+// command is an upload with ids such as nodes make them, ordered by time.
 func (g *growth) command(account string, content uint64, days int) (Header, Command) {
 	c := g.upload(account, g.cid(content), days)
 	g.ids++
 	g.refs++
-	c.EntryID = "txn_" + base64.RawURLEncoding.EncodeToString(random('e', g.ids, 15))
-	return Header{ID: RequestID(random('r', g.ids, 16)), NotAfter: g.now + minute}, c
+	c.EntryID = fmt.Sprintf("txn_%08x%x", g.now, random('e', g.ids, 6))
+	h := Header{ID: RequestID(random('r', g.ids, 16)), NotAfter: g.now + minute}
+	copy(h.ID[:6], binary.BigEndian.AppendUint64(nil, uint64(g.now))[2:])
+	return h, c
 }
 
 // next is the command of the next upload.
