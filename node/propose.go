@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -154,8 +153,8 @@ func (p *proposer) propose(ctx context.Context, h meta.Header, c meta.Command) (
 
 // named gives a header an id, and the time after which it is refused.
 func (p *proposer) named(h meta.Header) meta.Header {
-	_, _ = rand.Read(h.ID[:])
-	h.NotAfter = max(p.now(), p.fsm.Now()) + notAfterSpan.Milliseconds()
+	now := max(p.now(), p.fsm.Now())
+	h.ID, h.NotAfter = orderedRequestID(now), now+notAfterSpan.Milliseconds()
 	return h
 }
 
