@@ -20,7 +20,9 @@ type tx struct {
 	db     *pebble.DB
 	b      *pebble.Batch    // what was folded; not indexed until rows are asked for
 	was    *pebble.Iterator // over the state before the batch; nil until it is asked for
+	tables *pebble.Iterator // over what of it lies in tables; nil until it is asked for
 	hashes *tableHashes     // of what was folded
+	fresh  *unflushed       // the FSM's
 
 	known map[string]*row
 	dirty []*row // written since the last fold
@@ -130,7 +132,7 @@ func (t *tx) get(key []byte) ([]byte, bool, error) {
 // that are asked for are new ones. That they are not there is told by the
 // filters of all levels, the last one's included, which Get does not ask.
 func (t *tx) before(key []byte) ([]byte, error) {
-	it, err := t.iter()
+	it, err := t.source(key)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +141,27 @@ func (t *tx) before(key []byte) ([]byte, error) {
 	}
 	v, err := it.ValueAndErr()
 	return append([]byte{}, v...), err
+}
+
+// source is the iterator that knows a key: over tables alone, if no memtable can say anything of it.
+func (t *tx) source(key []byte) (*pebble.Iterator, error) {
+	if t.fresh.may(key) {
+		return t.iter()
+	}
+	if t.tables == nil {
+		var err error
+		t.tables, err = t.db.NewIter(&pebble.IterOptions{UseL6Filters: true, OnlyReadGuaranteedDurable: true})
+		if err == nil && t.fresh.asks() {
+			err = t.fresh.look(t.tables)
+		}
+		if err != nil {
+			return nil, err //nolint:wrapcheck // wrapped by its callers
+		}
+	}
+	if !t.fresh.complete() {
+		return t.iter()
+	}
+	return t.tables, nil
 }
 
 // iter goes over the state before the batch.
@@ -154,11 +177,13 @@ func (t *tx) iter() (*pebble.Iterator, error) {
 
 // close lets the batch go.
 func (t *tx) close() error {
-	var err error
-	if t.was != nil {
-		err = t.was.Close()
+	err := t.b.Close()
+	for _, it := range []*pebble.Iterator{t.was, t.tables} {
+		if it != nil {
+			err = errors.Join(err, it.Close())
+		}
 	}
-	return errors.Join(err, t.b.Close())
+	return err
 }
 
 // mark notes that a row is written.
@@ -225,6 +250,8 @@ func (t *tx) fold() error {
 func (t *tx) put(r *row) error {
 	l := &t.hashes[r.key[0]]
 	var sum lanes
+	t.pair = append(t.pair[:0], r.key...)
+	t.fresh.add(t.pair)
 	if r.was != nil {
 		t.pair, sum = appendLanes(t.pair, r.key, r.was)
 		l.sub(sum)
