@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
-	"maps"
 	"strings"
 	"sync"
 
@@ -148,13 +147,11 @@ func (d *dataDir) exists(name string) bool {
 
 func (d *dataDir) join(name string) string { return d.fs.PathJoin(d.path, name) }
 
-// identity returns a copy of the record.
+// identity returns a copy of the record. What it points to is never changed, only replaced.
 func (d *dataDir) identity() identityRecord {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	id := d.id
-	id.Peers = maps.Clone(d.id.Peers)
-	return id
+	return d.id
 }
 
 // update changes the record and returns once the change is durable.

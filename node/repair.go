@@ -61,8 +61,11 @@ func (n *Node) tryStore(fs vfs.FS, dir string) (*storage.Store, error) {
 // hasPeers reports whether this node is a member of a cluster with others.
 func (n *Node) hasPeers() bool {
 	id := n.dir.identity()
-	delete(id.Peers, id.Node)
-	return id.Cluster != "" && len(id.Peers) > 0
+	others := len(id.Peers)
+	if _, own := id.Peers[id.Node]; own {
+		others--
+	}
+	return id.Cluster != "" && others > 0
 }
 
 // scrubLate reports whether copies were not read for longer than it should take.

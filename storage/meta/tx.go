@@ -27,6 +27,7 @@ type tx struct {
 	known map[string]*row
 	dirty []*row // written since the last fold
 	slab  []row
+	names strings.Builder // whose text the rows' keys are parts of
 	pair  []byte // room for a key and a pair that is hashed
 	err   error  // of a fold for rows: nothing may be committed
 
@@ -69,8 +70,11 @@ func (Counts) plain()     {}
 // errCorruptState is a state that Apply can't read: the node halts.
 var errCorruptState = errors.New("state can't be read")
 
-// slabRows is how many rows are allocated at once.
-const slabRows = 64
+// What is allocated at once for many rows.
+const (
+	slabRows  = 64
+	slabNames = 8 << 10 // bytes of their keys
+)
 
 // row returns what is known of a key, perhaps nothing yet.
 func (t *tx) row(key []byte) *row {
@@ -82,9 +86,20 @@ func (t *tx) row(key []byte) *row {
 	}
 	r := &t.slab[0]
 	t.slab = t.slab[1:]
-	r.key, r.encoded = string(key), true
+	r.key, r.encoded = t.name(key), true
 	t.known[r.key] = r
 	return r
+}
+
+// name is a key as text.
+func (t *tx) name(key []byte) string {
+	if t.names.Cap()-t.names.Len() < len(key) {
+		t.names = strings.Builder{} // what it holds stays with the rows
+		t.names.Grow(max(slabNames, len(key)))
+	}
+	from := t.names.Len()
+	t.names.Write(key)
+	return t.names.String()[from:]
 }
 
 // look makes sure that a row's value is known.
