@@ -28,8 +28,8 @@ type tx struct {
 	dirty []*row // written since the last fold
 	slab  []row
 	names strings.Builder // whose text the rows' keys are parts of
-	pair  []byte // room for a key and a pair that is hashed
-	err   error  // of a fold for rows: nothing may be committed
+	pair  []byte          // room for a key and a pair that is hashed
+	err   error           // of a fold for rows: nothing may be committed
 
 	index   uint64 // of the entry that is being applied
 	ordinal uint32 // of the ledger entry within it
