@@ -293,14 +293,10 @@ func (n *Node) enough(cid storage.CID, receipts []storage.Receipt) bool {
 		if ring == nil {
 			continue
 		}
-		owners := ring.OwnersOf(cid)
-		got := 0
-		for _, o := range owners {
-			if slices.ContainsFunc(receipts, func(r storage.Receipt) bool { return r.Node == o.ID && r.Incarnation == o.Incarnation }) {
-				got++
-			}
-		}
-		if got < storage.QuorumFor(len(owners)) {
+		got := ring.CountOwners(cid, func(o storage.RingNode) bool {
+			return slices.ContainsFunc(receipts, func(r storage.Receipt) bool { return r.Node == o.ID && r.Incarnation == o.Incarnation })
+		})
+		if got < ring.WriteQuorum(cid) {
 			return false
 		}
 	}

@@ -110,6 +110,17 @@ func (r *Ring) PartitionOwners(p int) []RingNode {
 	return owners
 }
 
+// CountOwners is how many owners of a CID's partition count.
+func (r *Ring) CountOwners(c CID, counts func(RingNode) bool) int {
+	n := 0
+	for _, i := range r.Owners[c.Partition()] {
+		if counts(r.Nodes[i]) {
+			n++
+		}
+	}
+	return n
+}
+
 // Owns reports whether the node owns the CID's partition.
 func (r *Ring) Owns(id NodeID, c CID) bool {
 	for _, n := range r.Owners[c.Partition()] {

@@ -169,7 +169,7 @@ func (t *tx) remember(d decoded, r Result) error {
 		return err
 	}
 	t.kept.idem.added(s.Forget)
-	return t.set(key(tableIdemAge).time(s.Forget).str(idem.Scope).raw(idem.Key[:]), nil)
+	return t.add(key(tableIdemAge).time(s.Forget).str(idem.Scope).raw(idem.Key[:]), nil)
 }
 
 // putAnswers writes the answers of an entry.

@@ -48,7 +48,8 @@ const metaFormat = pebble.FormatTableFormatV6
 const (
 	defaultCacheBytes    = 64 << 20
 	defaultMemTableBytes = 16 << 20
-	hashEvery            = 4096 // entries between recorded state hashes
+	hashEvery            = 4096  // entries between recorded state hashes
+	appliedBytes         = 8 + 8 // of localApplied: index and term
 )
 
 // FSM is the replicated metadata on this node. Raft calls Apply, ApplyBatch,
@@ -70,6 +71,7 @@ type FSM struct {
 	hashes tableHashes
 	counts Counts
 	kept   kept
+	fresh  unflushed
 	halted error
 
 	state   atomic.Pointer[state]
@@ -170,7 +172,7 @@ func (f *FSM) newTx(s *state) *tx {
 	hashes, kept := f.hashes, f.kept
 	kept.answers.inBatch, kept.idem.inBatch = 0, 0
 	return &tx{
-		db: f.db, b: f.db.NewBatch(), hashes: &hashes, known: map[string]*row{},
+		db: f.db, b: f.db.NewBatch(), hashes: &hashes, fresh: &f.fresh, known: map[string]*row{},
 		time: s.time, counts: f.counts, kept: kept, cache: &s.cached,
 	}
 }
@@ -178,14 +180,14 @@ func (f *FSM) newTx(s *state) *tx {
 // load reads what is kept in memory from a newly opened database. Readers that
 // take no lock see the state before it until it is complete.
 func (f *FSM) load() error {
-	f.hashes, f.kept = tableHashes{}, kept{}
+	f.hashes, f.kept, f.fresh = tableHashes{}, kept{}, unflushed{}
 	s := &state{}
 	t := f.newTx(s)
 	defer func() { _ = t.close() }() // what it read was checked
 	if v, ok, err := t.get(local(localApplied)); err != nil {
 		return err
 	} else if ok {
-		if len(v) != 16 {
+		if len(v) != appliedBytes {
 			return errCorruptState
 		}
 		s.index, s.term = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
@@ -210,6 +212,9 @@ func (f *FSM) load() error {
 	now := s.time
 	s.cached, s.counts, s.hash = *t.cache, f.counts, f.hashes.combine()
 	s.time = now
+	if !f.opts.ReadOnly {
+		f.fresh.begin(s.index)
+	}
 	f.state.Store(s)
 	return nil
 }
@@ -311,6 +316,7 @@ func (f *FSM) commit(t *tx, index, term uint64, check Checkpoint) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	f.hot.drop(changed)
+	f.fresh.committed(index)
 	f.hashes, f.counts, f.kept = *t.hashes, t.counts, t.kept
 	s := &state{cached: *t.cache, index: index, term: term, counts: t.counts, hash: sha256.Sum256(hashes), check: check}
 	s.time = t.time

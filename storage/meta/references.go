@@ -163,12 +163,7 @@ func (t *tx) checkReceipts(cid storage.CID, receipts []storage.Receipt, b blobRe
 		if ring == nil {
 			continue
 		}
-		got, wanted := 0, ring.WriteQuorum(cid)
-		for _, o := range ring.OwnersOf(cid) {
-			if good[o.ID] {
-				got++
-			}
-		}
+		got, wanted := ring.CountOwners(cid, func(o storage.RingNode) bool { return good[o.ID] }), ring.WriteQuorum(cid)
 		if got < wanted {
 			return refuse(op, storage.KindUnavailable, "not_enough_replicas", map[string]any{"wanted": int64(wanted), "got": int64(got)})
 		}

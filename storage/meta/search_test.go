@@ -156,7 +156,7 @@ func (s *search) apply(st *searchState, name string, later int64, run func(*tx) 
 			s.t.Fatal(err)
 		}
 	}
-	x := &tx{b: b, db: s.db, hashes: &tableHashes{}, known: known, index: st.index + 1, time: (st.time + later) * 1000, cache: st.cache}
+	x := &tx{b: b, db: s.db, hashes: &tableHashes{}, fresh: &unflushed{}, known: known, index: st.index + 1, time: (st.time + later) * 1000, cache: st.cache}
 	defer func() { _ = x.close() }()
 	if st.next == nil {
 		st.next = map[string]*searchState{}

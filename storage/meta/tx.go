@@ -20,13 +20,16 @@ type tx struct {
 	db     *pebble.DB
 	b      *pebble.Batch    // what was folded; not indexed until rows are asked for
 	was    *pebble.Iterator // over the state before the batch; nil until it is asked for
+	tables *pebble.Iterator // over what of it lies in tables; nil until it is asked for
 	hashes *tableHashes     // of what was folded
+	fresh  *unflushed       // the FSM's
 
 	known map[string]*row
 	dirty []*row // written since the last fold
 	slab  []row
-	pair  []byte // room for a key and a pair that is hashed
-	err   error  // of a fold for rows: nothing may be committed
+	names strings.Builder // whose text the rows' keys are parts of
+	pair  []byte          // room for a key and a pair that is hashed
+	err   error           // of a fold for rows: nothing may be committed
 
 	index   uint64 // of the entry that is being applied
 	ordinal uint32 // of the ledger entry within it
@@ -67,8 +70,11 @@ func (Counts) plain()     {}
 // errCorruptState is a state that Apply can't read: the node halts.
 var errCorruptState = errors.New("state can't be read")
 
-// slabRows is how many rows are allocated at once.
-const slabRows = 64
+// What is allocated at once for many rows.
+const (
+	slabRows  = 64
+	slabNames = 8 << 10 // bytes of their keys
+)
 
 // row returns what is known of a key, perhaps nothing yet.
 func (t *tx) row(key []byte) *row {
@@ -80,9 +86,20 @@ func (t *tx) row(key []byte) *row {
 	}
 	r := &t.slab[0]
 	t.slab = t.slab[1:]
-	r.key, r.encoded = string(key), true
+	r.key, r.encoded = t.name(key), true
 	t.known[r.key] = r
 	return r
+}
+
+// name is a key as text.
+func (t *tx) name(key []byte) string {
+	if t.names.Cap()-t.names.Len() < len(key) {
+		t.names = strings.Builder{} // what it holds stays with the rows
+		t.names.Grow(max(slabNames, len(key)))
+	}
+	from := t.names.Len()
+	t.names.Write(key)
+	return t.names.String()[from:]
 }
 
 // look makes sure that a row's value is known.
@@ -130,7 +147,7 @@ func (t *tx) get(key []byte) ([]byte, bool, error) {
 // that are asked for are new ones. That they are not there is told by the
 // filters of all levels, the last one's included, which Get does not ask.
 func (t *tx) before(key []byte) ([]byte, error) {
-	it, err := t.iter()
+	it, err := t.source(key)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +156,27 @@ func (t *tx) before(key []byte) ([]byte, error) {
 	}
 	v, err := it.ValueAndErr()
 	return append([]byte{}, v...), err
+}
+
+// source is the iterator that knows a key: over tables alone, if no memtable can say anything of it.
+func (t *tx) source(key []byte) (*pebble.Iterator, error) {
+	if t.fresh.may(key) {
+		return t.iter()
+	}
+	if t.tables == nil {
+		var err error
+		t.tables, err = t.db.NewIter(&pebble.IterOptions{UseL6Filters: true, OnlyReadGuaranteedDurable: true})
+		if err == nil && t.fresh.asks() {
+			err = t.fresh.look(t.tables)
+		}
+		if err != nil {
+			return nil, err //nolint:wrapcheck // wrapped by its callers
+		}
+	}
+	if !t.fresh.complete() {
+		return t.iter()
+	}
+	return t.tables, nil
 }
 
 // iter goes over the state before the batch.
@@ -154,11 +192,13 @@ func (t *tx) iter() (*pebble.Iterator, error) {
 
 // close lets the batch go.
 func (t *tx) close() error {
-	var err error
-	if t.was != nil {
-		err = t.was.Close()
+	err := t.b.Close()
+	for _, it := range []*pebble.Iterator{t.was, t.tables} {
+		if it != nil {
+			err = errors.Join(err, it.Close())
+		}
 	}
-	return errors.Join(err, t.b.Close())
+	return err
 }
 
 // mark notes that a row is written.
@@ -225,6 +265,8 @@ func (t *tx) fold() error {
 func (t *tx) put(r *row) error {
 	l := &t.hashes[r.key[0]]
 	var sum lanes
+	t.pair = append(t.pair[:0], r.key...)
+	t.fresh.add(t.pair)
 	if r.was != nil {
 		t.pair, sum = appendLanes(t.pair, r.key, r.was)
 		l.sub(sum)

@@ -293,12 +293,7 @@ func (p *put) enough() bool {
 
 func (p *put) each(counts func(storage.NodeID) bool) bool {
 	for _, ring := range p.rings {
-		n := 0
-		for _, o := range ring.OwnersOf(p.cid) {
-			if counts(o.ID) {
-				n++
-			}
-		}
+		n := ring.CountOwners(p.cid, func(o storage.RingNode) bool { return counts(o.ID) })
 		if n < ring.WriteQuorum(p.cid) {
 			return false
 		}
