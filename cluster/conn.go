@@ -115,13 +115,13 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 type rawConn struct {
 	net.Conn
 
-	mu      sync.Mutex // protects the fields below; not held while anything is sent
+	mu      sync.Mutex // protects what is written; not held while anything is sent
 	holding bool
 	room    *[gatheredRoom]byte
 	held    []byte // what TLS wrote meanwhile; begins in room
 	err     error  // of a write of what was held: the rest of a record is missing
 
-	rest  []byte // read ahead
+	rest  []byte // read ahead; of the one who reads, as ahead and more
 	ahead *[readAhead]byte
 	more  bool // the last read filled its room: more is likely to be there
 }
