@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
 
 	"ringbin/storage"
@@ -29,18 +31,21 @@ type growth struct {
 	b     *testing.B
 	dir   string
 	index uint64
-	taken uint64          // uploads
-	refs  int64           // references that there have to be
-	twice map[uint64]bool // uploads whose content was uploaded again
+	taken uint64 // uploads
+	refs  int64  // references that there have to be
+
+	filled, made uint64          // the numbers of uploads that were filled in: from the one to before the other
+	twice        map[uint64]bool // uploads whose content was uploaded again
 }
 
 // Numbers of growing.
 const (
-	growthPerSecond = 1000 // uploads of FSM time
-	growthPack      = 64   // commands in one entry
-	growthFast      = 1024 // the same, where nothing is measured
-	growthMeasured  = 1000 // entries, at most, that the cost of a commit is the mean of
-	growthOthers    = 100  // entries, at most, of what is measured beside that
+	growthPerSecond = 1000      // uploads of FSM time
+	growthPack      = 64        // commands in one entry
+	growthFast      = 1024      // the same, where nothing is measured
+	growthMade      = 1_000_000 // references that commands make; those beyond are filled in
+	growthMeasured  = 1000      // entries, at most, that the cost of a commit is the mean of
+	growthOthers    = 100       // entries, at most, of what is measured beside that
 	growthMost      = 100_000
 	growthShort     = 16 // one upload in so many is for a day only, and expires
 	growthSweep     = 500
@@ -88,7 +93,11 @@ func random(purpose byte, number uint64, bytes int) []byte {
 func (g *growth) cid(i uint64) storage.CID {
 	const size = 64 << 10
 	name := binary.BigEndian.AppendUint64(nil, size)[2:]
-	cid, err := storage.CIDFromBinary(append(name, random('c', i, 64)...))
+	digest := random('c', i, 64)
+	if g.filled <= i && i < g.made {
+		binary.BigEndian.PutUint64(digest, math.MaxUint64/(g.made-g.filled)*(i-g.filled))
+	}
+	cid, err := storage.CIDFromBinary(append(name, digest...))
 	if err != nil {
 		g.b.Fatal(err)
 	}
@@ -172,12 +181,73 @@ func (g *growth) hurry(references uint64) {
 	g.reopen(Options{})
 }
 
+// fill writes the rows of uploads straight into the database, table by table in
+// the order of their keys, up to so many references: content's names go up with
+// its number. The hashes of the tables know nothing of it, nor do requests.
+func (g *growth) fill(references uint64) {
+	g.reopen(Options{MemTableBytes: 256 << 20})
+	defer g.reopen(Options{})
+	g.filled, g.made = g.taken, references
+	at := g.now / 1000 * 1000
+	ref := refRecord{Uploaded: at, Expires: at + 30*dayMillis}
+	cid := func(i uint64) (storage.CID, refID) { c := g.cid(i); return c, uploadRef(c, "bob") }
+	entry := func(i uint64) string { return fmt.Sprintf("txn_%08x%012x", at, i) }
+	for _, row := range []func(i uint64) ([]byte, any){
+		func(i uint64) ([]byte, any) { _, id := cid(i); return id.indexes(ref)[1], nil },
+		func(i uint64) ([]byte, any) { _, id := cid(i); return id.indexes(ref)[0], nil },
+		func(i uint64) ([]byte, any) {
+			c, id := cid(i)
+			return key(tableBlobs).cid(c), blobRecord{ContentType: "text/plain", References: 1, Only: onlyRef{Kind: id.kind, Holder: id.holder, Ref: ref}}
+		},
+		func(i uint64) ([]byte, any) {
+			c, _ := cid(i)
+			return key(tableEntries).str(entry(i)), Entry{
+				ID: entry(i), Kind: kindUpload, AmountCents: 1, CID: &c, Days: 30, Debit: customer("bob"), Credit: ledgerRevenue, Index: g.index, Time: at, Balance: balanceMax / 5,
+			}
+		},
+		func(i uint64) ([]byte, any) {
+			return key(tableEntriesOf).str("bob").u64(g.index).u64(1<<20 + i), entry(i)
+		},
+	} {
+		for i := g.filled; i < g.made; {
+			batch := g.f.db.NewBatch()
+			for end := min(i+growthFast, g.made); i < end; i++ {
+				k, v := row(i)
+				var value []byte
+				var err error
+				switch v := v.(type) {
+				case nil:
+				case string:
+					value = []byte(v)
+				default:
+					value, err = encMode.Marshal(v)
+				}
+				if err = errors.Join(err, batch.Set(k, value, nil)); err != nil {
+					g.b.Fatal(err)
+				}
+			}
+			if err := batch.Commit(pebble.NoSync); err != nil {
+				g.b.Fatal(err)
+			}
+		}
+	}
+	n := int64(g.made - g.filled)
+	g.poke(func(t *tx) error {
+		t.counts.References, t.counts.Blobs, t.counts.Entries = t.counts.References+n, t.counts.Blobs+n, t.counts.Entries+n
+		return write(t, single(singleCounts), t.counts)
+	})
+	g.taken, g.refs = references, g.refs+n
+}
+
 // grow goes on to so many references, and returns the CPU time that each took
 // of the last ones, compactions behind them included.
 func (g *growth) grow(references uint64) float64 {
 	const measured = growthMeasured * growthPack
-	if references-g.taken > 3*measured {
-		g.hurry(references - 2*measured)
+	switch before := references - 2*measured; {
+	case references > growthMade:
+		g.fill(before)
+	case references-g.taken > 3*measured:
+		g.hurry(before)
 	}
 	for references-g.taken > measured { // until all is as it would be anyway
 		g.apply(g.commands(growthPack))
@@ -368,8 +438,9 @@ func (g *growth) measured(n uint64) map[string]float64 {
 }
 
 // BenchmarkGrowth is what metadata of more and more references cost, in CPU
-// time of the whole process. All references are made by commands. RINGBIN_GROWTH
-// is how many there are at most: ten million take half an hour and 6 GB.
+// time of the whole process. Up to growthMade all references are made by
+// commands. RINGBIN_GROWTH is how many there are at most: ten million take half
+// an hour and 12 GB.
 func BenchmarkGrowth(b *testing.B) {
 	most := uint64(growthMost)
 	if text, given := os.LookupEnv("RINGBIN_GROWTH"); given {
