@@ -25,14 +25,5 @@ func setDirect(fd uintptr, on bool) bool {
 	return errno == 0
 }
 
-// dropCached has the page cache forget a file, as far as it lies on the disk: it
-// is advice, and nothing is lost where it is not taken.
-func dropCached(fd uintptr) {
-	const dontNeed = 4 // POSIX_FADV_DONTNEED
-	if fd != vfs.InvalidFd {
-		_, _, _ = syscall.Syscall6(syscall.SYS_FADVISE64, fd, 0, 0, dontNeed, 0, 0)
-	}
-}
-
 // isRefused tells a file system that can't do it from one that failed.
 func isRefused(err error) bool { return errors.Is(err, syscall.EINVAL) }
