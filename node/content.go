@@ -185,7 +185,7 @@ func (c *Content) Next() ([]byte, error) {
 	}
 	part, err := c.reader.Next()
 	c.offset += int64(len(part))
-	return part, err //nolint:wrapcheck // a reader hands errors on
+	return part, err
 }
 
 func (c *Content) ready() error {
@@ -247,7 +247,7 @@ func (s *Service) Extend(ctx context.Context, c Caller, cid storage.CID, days in
 	if err := checkDays("node.Extend", days); err != nil {
 		return ExtendResult{}, false, err
 	}
-	return do[ExtendResult](ctx, s, c, meta.Extend{Account: c.Account, CID: cid, Days: days, EntryID: orderedID("txn", s.now())}, idem)
+	return do[ExtendResult](ctx, s, c, meta.Extend{Account: c.Account, CID: cid, Days: days, EntryID: entryID(s.now())}, idem)
 }
 
 // Delete removes the caller's own live reference. There is no refund.

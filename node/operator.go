@@ -49,7 +49,7 @@ func (s *Service) CreateAccount(ctx context.Context, c Caller, a NewAccount, ide
 		return Account{}, false, storage.Invalid(op, "invalid_parameter", "balance_cents", "integer from 0 to 2^53-1")
 	}
 	return do[meta.Account](ctx, s, c, meta.CreateAccount{
-		ID: newID("user"), Email: a.Email, Name: name, BalanceCents: a.BalanceCents, EntryID: orderedID("txn", s.now()), Numbered: true,
+		ID: newID("user"), Email: a.Email, Name: name, BalanceCents: a.BalanceCents, EntryID: entryID(s.now()), Numbered: true,
 	}, idem)
 }
 
@@ -125,7 +125,7 @@ func (s *Service) Deposit(ctx context.Context, c Caller, account string, cents i
 		return DepositResult{}, false, err
 	}
 	return do[meta.DepositResult](ctx, s, c, meta.Deposit{
-		EntryID: orderedID("txn", s.now()), Account: account, AmountCents: cents, Reference: reference,
+		EntryID: entryID(s.now()), Account: account, AmountCents: cents, Reference: reference,
 	}, idem)
 }
 

@@ -20,15 +20,15 @@ const (
 	idRandom      = 12 // symbols behind the time: 62^12 is 71 bits
 )
 
-// orderedID is newID for entries of the ledger.
-func orderedID(prefix string, now int64) string {
+// entryID names an entry of the ledger.
+func entryID(now int64) string {
 	now = max(now, 0) // a clock may say anything
 	var symbols [idTimeSymbols]byte
 	for i := len(symbols) - 1; i >= 0; i-- {
 		symbols[i] = alphanumeric[now%int64(len(alphanumeric))]
 		now /= int64(len(alphanumeric))
 	}
-	return prefix + "_" + string(symbols[:]) + randomText(idRandom)
+	return "txn_" + string(symbols[:]) + randomText(idRandom)
 }
 
 // orderedRequestID names a request: 48 bits of time, and 80 random ones.

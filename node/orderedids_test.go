@@ -20,17 +20,17 @@ func TestOrderedIDs(t *testing.T) {
 	for range times {
 		at := rng.Int64N(1 << 44) // the year 2527
 		later := at + 1 + rng.Int64N(1<<uint(rng.IntN(44)))
-		text, id := orderedID("txn", at), orderedRequestID(at)
+		text, id := entryID(at), orderedRequestID(at)
 		if !form.MatchString(text) {
 			t.Fatalf("%q", text)
 		}
-		if next := orderedID("txn", later); strings.Compare(text, next) >= 0 {
+		if next := entryID(later); strings.Compare(text, next) >= 0 {
 			t.Errorf("%q of %d is not before %q of %d", text, at, next, later)
 		}
 		if next := orderedRequestID(later); bytes.Compare(id[:], next[:]) >= 0 {
 			t.Errorf("%x of %d is not before %x of %d", id, at, next, later)
 		}
-		texts[orderedID("txn", 1)], ids[orderedRequestID(1)] = true, true
+		texts[entryID(1)], ids[orderedRequestID(1)] = true, true
 	}
 	if len(texts) != times || len(ids) != times {
 		t.Errorf("%d and %d ids of %d draws", len(texts), len(ids), times)

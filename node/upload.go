@@ -213,7 +213,7 @@ func (s *Service) finish(ctx context.Context, c Caller, u *Upload, head []byte, 
 		}
 	}
 	cmd := meta.CommitUpload{
-		Account: c.Account, CID: *u.CID, Days: u.Days, ContentType: storedType(u.ContentType, head), EntryID: orderedID("txn", s.now()),
+		Account: c.Account, CID: *u.CID, Days: u.Days, ContentType: storedType(u.ContentType, head), EntryID: entryID(s.now()),
 	}
 	idem := u.Idem.hashed(c, fingerprintOf(*u.CID, u.Days))
 	return commitStored[UploadResult](ctx, s, c, content, idem, func(r []storage.Receipt) meta.Command {

@@ -146,9 +146,9 @@ func (g *growth) measured(n uint64) map[string]float64 {
 	m["cpu-us/put"] = cost - g.cost(last, func() { g.bundle(last) })
 	g.held = held
 	g.close()
-	began := time.Now() //nolint:forbidigo // it is what is measured
+	began := time.Now()
 	g.open()
-	m["ms/open"] = float64(time.Since(began).Milliseconds()) //nolint:forbidigo // it is what is measured
+	m["ms/open"] = float64(time.Since(began).Milliseconds())
 	g.rest()
 	rng := rand.New(rand.NewPCG(n, 1))
 	reads := min(growthReads, last)
@@ -187,7 +187,7 @@ func BenchmarkGrowth(b *testing.B) {
 	for n := uint64(1000); n <= most; n *= 10 {
 		m := g.measured(n)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			for b.Loop() { //nolint:revive // it was measured already
+			for b.Loop() {
 			}
 			for unit, v := range m {
 				b.ReportMetric(v, unit)

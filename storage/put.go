@@ -189,7 +189,7 @@ func (s *Store) putLarge(ctx context.Context, cid CID, body io.Reader, m Mark) (
 			_, err = v.cur.db.IngestAndExcise(ctx, []string{path}, nil, nil, pebble.KeyRange{Start: start, End: end})
 		} else {
 			err = v.cur.ingests.do(path, func(paths []string) error {
-				return v.cur.db.Ingest(context.WithoutCancel(ctx), paths) //nolint:wrapcheck // publish does
+				return v.cur.db.Ingest(context.WithoutCancel(ctx), paths)
 			})
 		}
 		if err == nil && remark {

@@ -187,15 +187,15 @@ c NaN
 
 // samples of two nodes before a put of 100 bytes to each, after it, and at rest.
 func samples() (before, after, settled sample) {
-	node := func(cpu, written, stored, unflushed, flushed float64) map[string]float64 {
+	of := func(cpu, written, stored, unflushed, flushed float64) map[string]float64 {
 		return map[string]float64{
 			metricCPU: cpu, metricWritten: written, metricStored: stored, metricUnflushed: unflushed,
 			metricStoreBy + `flush"}`: flushed, metricRounds: written / 100, metricCommands: cpu,
 		}
 	}
-	before = sample{node(1, 100, 0, 0, 0), node(2, 0, 50, 10, 5)}
-	after = sample{node(3, 300, 100, 100, 0), node(3, 100, 150, 110, 5)}
-	settled = sample{node(4, 500, 100, 50, 100), node(3, 200, 150, 60, 105)}
+	before = sample{of(1, 100, 0, 0, 0), of(2, 0, 50, 10, 5)}
+	after = sample{of(3, 300, 100, 100, 0), of(3, 100, 150, 110, 5)}
+	settled = sample{of(4, 500, 100, 50, 100), of(3, 200, 150, 60, 105)}
 	return before, after, settled
 }
 

@@ -453,7 +453,7 @@ func BenchmarkGrowth(b *testing.B) {
 	for n := uint64(1000); n <= most; n *= 10 {
 		m := g.measured(n)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			for b.Loop() { //nolint:revive // it was measured already
+			for b.Loop() {
 			}
 			for unit, v := range m {
 				b.ReportMetric(v, unit)

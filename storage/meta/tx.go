@@ -170,7 +170,7 @@ func (t *tx) source(key []byte) (*pebble.Iterator, error) {
 			err = t.fresh.look(t.tables)
 		}
 		if err != nil {
-			return nil, err //nolint:wrapcheck // wrapped by its callers
+			return nil, err
 		}
 	}
 	if !t.fresh.complete() {

@@ -160,7 +160,7 @@ type ownReader struct {
 func (o *ownReader) Next() ([]byte, error) {
 	o.timer.Reset(nextByteWithin)
 	defer o.timer.Stop()
-	return o.own.Next() //nolint:wrapcheck // a reader hands errors on
+	return o.own.Next()
 }
 
 // peerReader is what another node sends, checked here.
@@ -199,9 +199,9 @@ func (g *get) Read(p []byte) (n int, err error) {
 	}
 	err = g.read(func(left int64) (int, error) {
 		n, err = g.reader.Read(p[:min(int64(len(p)), left)])
-		return n, err
+		return n, err //nolint:wrapcheck // a reader hands errors on
 	})
-	return n, err
+	return n, err //nolint:wrapcheck // likewise
 }
 
 // Next implements storage.PartReader.
