@@ -422,20 +422,21 @@ func TestOverloaded(t *testing.T) {
 func TestPutBlob(t *testing.T) {
 	t.Parallel()
 	r := newRPC(t)
-	var got []byte
+	arrived := make(chan []byte, 1)
 	receipt := storage.Receipt{Node: "server", Incarnation: 1, CID: someCID, Generation: 2, Time: 3, RingVersion: 4}
 	r.back.putBlob = func(_ context.Context, cid storage.CID, body io.Reader) (storage.Receipt, error) {
-		var err error
-		got, err = unsealed(0, cid.Size(), body)
+		got, err := unsealed(0, cid.Size(), body)
 		if cid != someCID {
 			t.Errorf("for %s", cid)
 		}
-		return receipt, err
+		answer := receipt
+		arrived <- got
+		return answer, err
 	}
 	upload := func() io.Reader { return sealed(0, someCID.Size(), bytes.NewReader(someContent)) }
 	for range 2 {
 		must0(t, receipt)(r.PutBlob(t.Context(), "server", someCID, upload()))
-		if !bytes.Equal(got, someContent) {
+		if got := <-arrived; !bytes.Equal(got, someContent) {
 			t.Errorf("%d bytes arrive", len(got))
 		}
 	}
@@ -446,12 +447,14 @@ func TestPutBlob(t *testing.T) {
 		if _, err := r.PutBlob(t.Context(), "server", someCID, body); err == nil {
 			t.Errorf("a stream of %s bytes than its blob has is sent", name)
 		}
+		<-arrived // the owner may see its end later than the sender
 	}
 	for name, bad := range map[string]storage.Receipt{"of another node": {Node: "n9", CID: someCID}, "of another blob": {Node: "server"}} {
 		receipt = bad
 		if _, err := r.PutBlob(t.Context(), "server", someCID, upload()); storage.KindOf(err) != storage.KindCorrupt {
 			t.Errorf("a receipt %s: %v", name, err)
 		}
+		<-arrived
 	}
 }
 
