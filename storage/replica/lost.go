@@ -33,7 +33,7 @@ func (p *pass) noteLost(cid storage.CID) {
 }
 
 // setLost takes in what a pass found, into st too. A pass that did not come to
-// its end takes nothing back.
+// its end, or can't be sure, takes nothing back.
 func (r *Replicator) setLost(p *pass, whole bool, st *Status) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

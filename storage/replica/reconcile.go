@@ -122,7 +122,7 @@ func (r *Replicator) Reconcile(ctx context.Context) (Status, error) {
 	err := pass.run() //nolint:contextcheck // the planted erasing has none
 	pass.wg.Wait()
 	st := Status{Missing: pass.missing.Load(), Corrupt: pass.corrupt.Load(), Checked: pass.checked, Finished: time.Now()}
-	r.setLost(pass, err == nil, &st)
+	r.setLost(pass, err == nil && !pass.unsure, &st)
 	if err != nil {
 		st.Missing = max(st.Missing, r.Status().Missing)
 	}
@@ -156,6 +156,7 @@ type pass struct {
 	lost      int64
 	lostFirst int64
 	lostCIDs  []storage.CID
+	unsure    bool       // something may be lost or dead
 	mu        sync.Mutex // protects window
 	window    []*lack    // not good here, and not fetched yet
 	unadopted atomic.Int64

@@ -141,6 +141,8 @@ func TestDeadIsNotLost(t *testing.T) {
 		if got := c.r.Lost(); !slices.Equal(got, []storage.CID{lost}) {
 			t.Errorf("lost: %d blobs, %v", len(got), got)
 		}
+		alone = true
+		c.mustReconcile(Status{Checked: 3, Missing: 3, Corrupt: 1, Lost: 1}) // nothing is taken back either
 	})
 }
 

@@ -168,6 +168,7 @@ func (p *pass) restoreWindow(window []*lack) error {
 	}
 	slices.SortStableFunc(window, func(a, b *lack) int { return cmp.Compare(len(a.good), len(b.good)) })
 	current := p.current(window)
+	p.unsure = p.unsure || !current
 	for _, l := range window {
 		switch {
 		case l.lost() && current:
