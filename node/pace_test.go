@@ -94,7 +94,7 @@ func TestEntriesFill(t *testing.T) {
 		least   float64       // commands in an entry
 		most    time.Duration // that a command took
 	}{
-		"many clients": {clientsMany, wantEntry, 6 * appendTakes},
+		"many clients": {clientsMany, wantEntry, 8 * appendTakes},
 		"few clients":  {6, 1.5, 4 * appendTakes},
 		"one client":   {1, 1, appendTakes + 2*wireTakes},
 	} {
