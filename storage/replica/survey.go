@@ -168,7 +168,6 @@ func (p *pass) restoreWindow(window []*lack) error {
 	}
 	slices.SortStableFunc(window, func(a, b *lack) int { return cmp.Compare(len(a.good), len(b.good)) })
 	current := p.current(window)
-	p.unsure = p.unsure || !current
 	for _, l := range window {
 		switch {
 		case l.lost() && current:
@@ -193,11 +192,14 @@ func (p *pass) current(window []*lack) bool {
 	if p.r.o.CatchUp == nil || !slices.ContainsFunc(window, (*lack).lost) {
 		return true
 	}
-	err := p.r.o.CatchUp(p.ctx)
-	if err != nil {
-		p.r.o.Logger.Debug("not known whether copies are lost", "err", err)
+	if p.unsure { // this pass has waited once
+		return false
 	}
-	return err == nil
+	if err := p.r.o.CatchUp(p.ctx); err != nil {
+		p.r.o.Logger.Debug("not known whether copies are lost", "err", err)
+		p.unsure = true
+	}
+	return !p.unsure
 }
 
 // claimLost counts what no owner has a good copy of, unless it is dead.
